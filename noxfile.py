@@ -1,0 +1,111 @@
+"""What is checked, and how: ``nox --list`` names the sessions, CONTRIBUTING.md says when."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import nox
+from packaging.requirements import Requirement
+from packaging.specifiers import SpecifierSet
+
+PROJECT = nox.project.load_toml("pyproject.toml")["project"]
+TORCH = "torch==2.13.0"
+RANDOMLY = "pytest-randomly==5.1.0"
+PYTHONS = nox.project.python_versions({"project": PROJECT})
+
+nox.options.sessions = ["lint", "types", "tests"]
+
+
+@nox.session(python=PYTHONS)
+def tests(session: nox.Session) -> None:
+    """Run the tests with the newest dependencies."""
+    session.install(".[test]")
+    session.run("pytest", *session.posargs)
+
+
+@nox.session(python=PYTHONS[0])
+def oldest(session: nox.Session) -> None:
+    """Run the tests with the oldest dependencies that pyproject.toml allows."""
+    session.install(".", *at_lower_bounds(PROJECT["dependencies"], extra="test"))
+    session.run("pytest", *session.posargs)
+
+
+@nox.session
+def no_xdist(session: nox.Session) -> None:
+    """Run the tests with xdist switched off; those that need it say so and are skipped."""
+    session.install(".[test]")
+    session.run("pytest", "-p", "no:xdist", *session.posargs)
+
+
+@nox.session
+def torch(session: nox.Session) -> None:
+    """Run the tests that are about torch, which is too large for the others."""
+    session.install(".[test]", TORCH)
+    session.run("python", "-c", "import torch")  # or the tests would skip
+    session.run("pytest", "-k", "torch", *session.posargs)
+
+
+@nox.session
+def randomly(session: nox.Session) -> None:
+    """Run the tests that are about pytest-randomly, which would shuffle all others."""
+    session.install(".[test]", RANDOMLY)
+    session.run("python", "-c", "import pytest_randomly")  # or the tests would skip
+    session.run("pytest", "-p", "no:randomly", "-k", "randomly", *session.posargs)
+
+
+@nox.session
+def lint(session: nox.Session) -> None:
+    """Check style, formatting, and who imports whom."""
+    session.install(".[dev]")
+    session.run("ruff", "check")
+    session.run("ruff", "format", "--check")
+    session.run("lint-imports", "--no-cache")
+
+
+@nox.session
+def types(session: nox.Session) -> None:
+    """Check the types."""
+    session.install(".[dev]")
+    session.run("mypy", *session.posargs)
+
+
+@nox.session
+def docs(session: nox.Session) -> None:
+    """Run the examples in docstrings, and show the changelog of the next release."""
+    session.install(".[dev]")
+    session.run("pytest", "--doctest-modules", "--pyargs", "pytest_memento", *session.posargs)
+    session.run("towncrier", "build", "--draft", "--version", "next")
+
+
+@nox.session
+def coverage(session: nox.Session) -> None:
+    """Measure which lines and branches the tests reach, in every process."""
+    session.install(".[dev]")
+    session.run("coverage", "erase")
+    session.run("coverage", "run", "-m", "pytest", *session.posargs)
+    session.run("coverage", "combine", "--quiet")
+    session.run("coverage", "report")
+
+
+@nox.session
+def benchmarks(session: nox.Session) -> None:
+    """Run the benchmarks: each is a script that prints its numbers."""
+    session.install(".[test]")
+    for script in sorted(Path("benchmarks").glob("bench_*.py")):
+        session.run("python", str(script), *session.posargs)
+
+
+def at_lower_bounds(requirements: list[str], *, extra: str) -> Iterator[str]:
+    """Yield *requirements*, and those of *extra*, with each ``>=`` made ``==``.
+
+    An extra may name other extras of the project itself.
+    """
+    for requirement in map(Requirement, requirements + PROJECT["optional-dependencies"][extra]):
+        if requirement.name == PROJECT["name"]:
+            for name in sorted(requirement.extras):
+                yield from at_lower_bounds([], extra=name)
+        else:
+            bounds = [bound.version for bound in requirement.specifier if bound.operator == ">="]
+            requirement.specifier = SpecifierSet(f"=={max(bounds)}")
+            yield str(requirement)
