@@ -1,0 +1,132 @@
+"""Who runs what: a lock per experiment, so that sessions on one store share the work.
+
+A claim makes work unique, never results correct: two owners of one claim would compute twice and
+publish once. The kernel frees the lock of a process that died.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pytest_memento.provenance import host
+
+if TYPE_CHECKING:
+    import filelock
+
+_FIRST_PAUSE = 0.05
+_LONGEST_PAUSE = 1.0
+
+
+class _TakenError(Exception):
+    """Somebody else holds the claim."""
+
+
+@dataclass(frozen=True, slots=True)
+class Owner:
+    """Who holds a claim.
+
+    :param host: the machine.
+    :param pid: the process.
+    :param since: seconds since the epoch.
+    """
+
+    host: str
+    pid: int
+    since: float
+
+    def __str__(self) -> str:
+        seconds = max(0, time.time() - self.since)
+        time_text = f"{seconds:.0f} s" if seconds < 60 else f"{seconds / 60:.0f} min"
+        return f"pid {self.pid} on {self.host} for {time_text}"
+
+
+@contextlib.contextmanager
+def claimed(path: Path, waiting: Callable[[Owner | None], None]) -> Iterator[None]:
+    """Hold the claim at *path* while the body runs, waiting until its owner gives it up.
+
+    :param path: the lock file; it is removed at the end.
+    :param waiting: called once if somebody else holds the claim, with whom, if that is known.
+    :raises OSError: the store cannot be written.
+    """
+    import filelock  # only where something runs: it is slow to import
+
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    lock = filelock.FileLock(path)
+    _acquire(lock, path, waiting)
+    owner = path.with_suffix(".owner")
+    try:
+        owner.write_text(json.dumps([host(), os.getpid(), time.time()]), encoding="utf-8")
+        yield
+    finally:
+        # Removed while it is held: whoever waits finds the result when it looks again.
+        for file in (owner, path):
+            with contextlib.suppress(OSError):
+                file.unlink(missing_ok=True)
+        lock.release()
+
+
+@contextlib.contextmanager
+def claimed_if_free(path: Path) -> Iterator[bool]:
+    """Hold the claim at *path* while the body runs, unless somebody else does.
+
+    :return: whether it is held here.
+    :raises OSError: the store cannot be written.
+    """
+
+    def give_up(_: Owner | None) -> None:
+        raise _TakenError
+
+    with contextlib.ExitStack() as claim:
+        try:
+            claim.enter_context(claimed(path, give_up))
+            is_ours = True
+        except _TakenError:
+            is_ours = False
+        yield is_ours
+
+
+def is_held(path: Path) -> bool:
+    """Whether somebody holds the claim at *path*, or might: a lock of others cannot be tried."""
+    import filelock
+
+    if not os.path.lexists(path):
+        return False
+    lock = filelock.FileLock(path)
+    try:
+        lock.acquire(timeout=0)
+    except OSError:  # TimeoutError is one
+        return True
+    lock.release()
+    return False
+
+
+def owner_of(path: Path) -> Owner | None:
+    """Return who holds the claim at *path*, as far as that was written down."""
+    try:
+        name, pid, since = json.loads(path.with_suffix(".owner").read_text(encoding="utf-8"))
+        return Owner(str(name), int(pid), float(since))
+    except (OSError, ValueError, TypeError):
+        return None
+
+
+def _acquire(
+    lock: filelock.BaseFileLock, path: Path, waiting: Callable[[Owner | None], None]
+) -> None:
+    pause = 0.0
+    while True:
+        try:
+            lock.acquire(timeout=0)
+        except TimeoutError:  # filelock.Timeout is one
+            if not pause:
+                waiting(owner_of(path))
+            pause = min(max(2 * pause, _FIRST_PAUSE), _LONGEST_PAUSE)
+            time.sleep(pause)
+        else:
+            return

@@ -1,0 +1,20 @@
+"""What makes a key: digests of values and of code that are equal in every process."""
+
+from __future__ import annotations
+
+from pytest_memento.fingerprint.arrays import Parts
+from pytest_memento.fingerprint.code import Code, Codebase
+from pytest_memento.fingerprint.functions import Digest, digest_text
+from pytest_memento.fingerprint.values import StandIn, digest_named, digest_value, parts_of
+
+__all__ = [
+    "Code",
+    "Codebase",
+    "Digest",
+    "Parts",
+    "StandIn",
+    "digest_named",
+    "digest_text",
+    "digest_value",
+    "parts_of",
+]

@@ -1,0 +1,308 @@
+"""The code that an experiment uses: its own and, transitively, what that uses of the project.
+
+From each definition the names lead on to other definitions, across modules::
+
+    exp_a.experiment -> helpers.scale -> helpers.FACTOR
+                     -> numpy.mean                          ends here: an installed package
+
+What is found is the manifest: definition -> digest. It is found by reading, not by running: what
+only shows when the code runs (``getattr`` with a computed name, say) is not seen.
+"""
+
+from __future__ import annotations
+
+import sys
+import types
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from pytest_memento.errors import FingerprintError
+from pytest_memento.fingerprint.definitions import Definitions, Part
+from pytest_memento.fingerprint.effects import Imports
+from pytest_memento.fingerprint.functions import (
+    Digest,
+    digest_function,
+    digest_text,
+    find_node,
+    unwrap_function,
+)
+from pytest_memento.fingerprint.meaning import Definition, External, Meanings, Target, Whole
+from pytest_memento.fingerprint.modules import Module
+from pytest_memento.fingerprint.scopes import scan
+from pytest_memento.pause import without_gc
+
+
+@dataclass(frozen=True, slots=True)
+class Code:
+    """What an experiment's code was found to be.
+
+    :param manifest: ``module.qualname`` -> digest.
+    :param packages: the top-level modules of others that it uses.
+    :param fixtures: the fixtures that it asks for by name while it runs.
+    """
+
+    manifest: dict[str, Digest]
+    packages: frozenset[str]
+    fixtures: frozenset[str]
+
+
+class Codebase:
+    """The user's modules as far as they were looked at. Each definition is read once.
+
+    Make a new one for each session: it does not notice edits.
+
+    :param root: the project; below it, modules are told apart by where they are.
+    """
+
+    def __init__(self, root: Path | None = None) -> None:
+        self.meanings = Meanings(root or Path.cwd())
+        self._readers = [_Reader.of(self.meanings, annotated=each) for each in (False, True)]
+
+    def describe(
+        self,
+        function: Callable[..., object],
+        *,
+        path: tuple[str, ...] = (),
+        module: types.ModuleType | None = None,
+        also: Iterable[object] = (),
+        bound: Iterable[tuple[types.ModuleType, str]] = (),
+        is_apart: Callable[[str], bool] = lambda _: False,
+    ) -> Code:
+        """Return the code that *function* uses.
+
+        :param path: where it is found in *module*: its name, after that of its class.
+        :param also: functions and classes whose code counts too.
+        :param bound: names of modules that count too, as they are bound there.
+        :param is_apart: whether a method of that name is an experiment itself, which counts for
+            others of its class only if they name it.
+        """
+        also, bound = list(also), list(bound)
+        with without_gc():
+            source = self._source(module) if module else None
+            for reader in self._readers:
+                walk = _Walk(reader, source)
+                if not (source and self._start(walk, source, path, is_apart)):
+                    self._start_at(walk, function, is_apart)
+                for each in also:
+                    self._start_at(walk, each, is_apart)
+                for owner, name in bound:
+                    self._start_by_name(walk, owner, name)
+                walk.finish()
+                if not walk.reads_annotations:
+                    break
+            return walk.code()
+
+    # -- where to start ----------------------------------------------------------------------------
+
+    def _source(self, module: types.ModuleType) -> Module | None:
+        return self._read(getattr(module, "__file__", None), module.__name__)
+
+    def _read(self, file: str | None, name: str) -> Module | None:
+        return self.meanings.modules.read(Path(file), name) if file else None
+
+    def _start(
+        self,
+        walk: _Walk,
+        module: Module,
+        path: tuple[str, ...],
+        is_apart: Callable[[str], bool],
+    ) -> bool:
+        """Start at a name of a module; tell whether there is source for it."""
+        targets = self.meanings.resolve(module, path[0], path[1:]) if path else []
+        own = [target for target in targets if not isinstance(target, External)]
+        for target in own:
+            if isinstance(target, Definition) and target.rest:
+                walk.touch(target.module)
+                for part in walk.definitions.parts_of_method(target, is_apart):
+                    walk.add(part)
+            else:
+                walk.reach(target)
+        return bool(own)
+
+    def _start_by_name(self, walk: _Walk, owner: types.ModuleType, name: str) -> None:
+        module = self._source(owner)
+        for target in self.meanings.resolve(module, name) if module else ():
+            walk.reach(target)
+
+    def _start_at(self, walk: _Walk, value: object, is_apart: Callable[[str], bool]) -> None:
+        """Start at a function or class, by the name it says it has."""
+        value = _code_of(value)
+        name, file = module_name(value), _file_of(value)
+        module = self._read(file, name)
+        path = tuple(value.__qualname__.partition(".<locals>")[0].split("."))
+        if isinstance(value, type):
+            path = path[:1]
+        started = module is not None and self._start(walk, module, path, is_apart)
+        if isinstance(value, types.FunctionType) and ("<" in value.__qualname__ or not started):
+            walk.add(_part_of_function(value, module, walk.definitions))
+        elif not started and module is None and name != "builtins":
+            walk.reach(External(name))
+
+
+def _part_of_function(
+    function: types.FunctionType, module: Module | None, definitions: Definitions
+) -> Part:
+    """Describe a function that has no name in its module: a lambda, or one made by another."""
+    label = module.label if module else function.__module__
+    name = f"{label}.{function.__qualname__}"
+    digest = digest_function(function)
+    node = find_node(function.__code__, function.__code__.co_filename)
+    if module is None or node is None:
+        return Part(name, digest, (), module=module)
+    names = scan(node, package=module.package, free=function.__code__.co_freevars)
+    return Part(
+        name,
+        digest,
+        definitions.leads(module, names),
+        frozenset(names.imports),
+        frozenset(names.fixtures),
+        frozenset(names.asked),
+        names.reads_annotations,
+        module,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Reader:
+    """Reads definitions, and what imports do, with all annotations or those that surely count."""
+
+    definitions: Definitions
+    imports: Imports
+
+    @classmethod
+    def of(cls, meanings: Meanings, *, annotated: bool) -> _Reader:
+        definitions = Definitions(meanings, annotated=annotated)
+        return cls(definitions, Imports(definitions))
+
+
+class _Walk:
+    """One walk from where an experiment starts to all that it uses.
+
+    :param home: the module of the experiment.
+    """
+
+    def __init__(self, reader: _Reader, home: Module | None) -> None:
+        self.definitions = reader.definitions
+        self.reads_annotations = False
+        self._meanings = reader.definitions.meanings
+        self._imports = reader.imports
+        self._home = home
+        self._packages: set[str] = set()
+        self._fixtures: set[str] = set()
+        self._waiting: list[Target] = []
+        self._seen: set[Target] = set()
+        self._added: set[Part] = set()
+        self._touched: set[Module] = set()
+        self._effects: dict[Definition, list[Part]] = {}
+
+    def reach(self, target: Target) -> None:
+        """Come to something that is used."""
+        if isinstance(target, Definition) and target.rest:
+            target = Definition(target.module, target.name)
+        if target not in self._seen:
+            self._seen.add(target)
+            self._waiting.append(target)
+
+    def add(self, part: Part) -> None:
+        """Take a part into the manifest, and follow it."""
+        if part in self._added:
+            return
+        self._added.add(part)
+        self._fixtures |= part.fixtures
+        self.reads_annotations |= part.reads_annotations
+        for name in part.asked:
+            self._ask_for(name)
+        for target in part.leads:
+            self.reach(target)
+        for name in part.imports:
+            if (module := self._meanings.modules.find(name)) is not None:
+                self.touch(module)
+
+    def _ask_for(self, name: str) -> None:
+        """Come to a name of the experiment's module, or to all of it."""
+        if self._home is not None:
+            found = self._meanings.resolve(self._home, name) if name else [Whole(self._home)]
+            for target in found:
+                self.reach(target)
+
+    def touch(self, module: Module) -> None:
+        """Count what importing a module does."""
+        if module in self._touched:
+            return
+        self._touched |= self._imports.reached(module)
+        effects = self._imports.effects(module)
+        self._add_all(effects.unknown)
+        for target, parts in effects.on.items():
+            self._effects.setdefault(target, []).extend(parts)
+            if target in self._seen:
+                self._add_all(parts)
+
+    def finish(self) -> None:
+        """Follow all that is waiting."""
+        while self._waiting:
+            self._follow(self._waiting.pop())
+
+    def code(self) -> Code:
+        """Return what was found."""
+        return Code(_manifest(self._added), frozenset(self._packages), frozenset(self._fixtures))
+
+    def _follow(self, target: Target) -> None:
+        if isinstance(target, External):
+            self._packages.add(target.name.partition(".")[0])
+            return
+        self.touch(target.module)
+        if isinstance(target, Whole):
+            below = f"{target.module.name}."
+            for inner in self._meanings.all_of(target.module):
+                # Not on into other modules as a whole: those it would only pass on.
+                if not isinstance(inner, Whole) or inner.module.name.startswith(below):
+                    self.reach(inner)
+            return
+        self._add_all(self.definitions.parts(target.module, target.name))
+        self._add_all(self._effects.get(target, ()))
+
+    def _add_all(self, parts: Iterable[Part]) -> None:
+        for part in parts:
+            self.add(part)
+
+
+def _manifest(parts: Iterable[Part]) -> dict[str, Digest]:
+    """Return name -> digest; modules with the same last name are told apart by their places."""
+    by_name: dict[str, list[Part]] = {}
+    for part in parts:
+        by_name.setdefault(part.name, []).append(part)
+    digests: dict[str, list[Digest]] = {}
+    for name, same in by_name.items():
+        is_clear = len({part.module for part in same}) == 1
+        for part in same:
+            digests.setdefault(name if is_clear else part.full_name, []).append(part.digest)
+    return {name: _one(found) for name, found in sorted(digests.items())}
+
+
+def _one(digests: Iterable[Digest]) -> Digest:
+    first, *others = sorted(digests)
+    return digest_text(",".join([first, *others])) if others else first
+
+
+def _code_of(value: object) -> type | types.FunctionType:
+    """Return what has the code of a callable: a class, a function, or the class of an object."""
+    if isinstance(value, type):
+        return value
+    try:
+        return unwrap_function(value)
+    except FingerprintError:
+        return type(value)
+
+
+def module_name(value: type | types.FunctionType) -> str:
+    """Return the module that a class or function says it is from."""
+    name: object = value.__module__  # in classes of Cython, a descriptor
+    return name if isinstance(name, str) else "builtins"
+
+
+def _file_of(value: type | types.FunctionType) -> str | None:
+    if isinstance(value, types.FunctionType):
+        return value.__code__.co_filename
+    file = getattr(sys.modules.get(value.__module__), "__file__", None)
+    return file if isinstance(file, str) else None

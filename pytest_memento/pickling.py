@@ -1,0 +1,160 @@
+"""Values to bytes and back: pickle first, cloudpickle for what pickle cannot name.
+
+Large arrays travel beside the pickle (protocol 5, PEP 574), so that they are written and loaded
+without a copy. What cannot be pickled is named by the path to the part that fails.
+"""
+
+from __future__ import annotations
+
+import functools
+import pickle
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from types import FunctionType
+from typing import Any
+
+from pytest_memento.errors import UnstorableError
+from pytest_memento.labels import label, one_line, quoted
+
+PROTOCOL = 5
+OUT_OF_BAND = 64 * 1024
+"""Bytes from which on a buffer is kept outside the pickle."""
+DEEPEST = 12
+"""How many steps the search for what does not pickle goes down."""
+_LONGEST_SAYING = 200
+
+
+@dataclass(frozen=True, slots=True)
+class Pickled:
+    """A pickle and the buffers that travel beside it."""
+
+    stream: bytes
+    buffers: Sequence[memoryview] = ()
+
+
+def dump(value: object) -> Pickled:
+    """Pickle *value*.
+
+    :raises UnstorableError: naming the part that does not pickle, as in ``.model.pool``.
+    """
+    try:
+        return _dump(value)
+    except Exception as error:
+        raise _explain(value, error) from error
+
+
+def load(stream: bytes | memoryview, buffers: Iterable[memoryview] = ()) -> Any:
+    """Bring a value back; *buffers* are used as they are, without a copy."""
+    return pickle.loads(stream, buffers=buffers)
+
+
+def _dump(value: object) -> Pickled:
+    try:
+        return _dump_with(pickle.dumps, value)
+    except Exception:
+        # Lambdas, local classes and the like: pickled by value, at some cost.
+        import cloudpickle
+
+        return _dump_with(cloudpickle.dumps, value)
+
+
+def _dump_with(dumps: Any, value: object) -> Pickled:
+    buffers: list[memoryview] = []
+
+    def keep_inside(buffer: pickle.PickleBuffer) -> bool:
+        raw = buffer.raw()
+        if raw.nbytes < OUT_OF_BAND:
+            return True
+        buffers.append(raw)
+        return False
+
+    stream: bytes = dumps(value, protocol=PROTOCOL, buffer_callback=keep_inside)
+    return Pickled(stream, buffers)
+
+
+def _explain(value: object, error: Exception) -> UnstorableError:
+    if isinstance(error, RecursionError) or isinstance(error.__cause__, RecursionError):
+        return UnstorableError("it is nested too deeply to pickle")
+    at, cause = _locate(value, error, []) or ("", error)
+    return UnstorableError(_said(cause), at)
+
+
+def _locate(value: object, error: Exception, seen: list[object]) -> tuple[str, Exception] | None:
+    """Follow the failing parts down to the smallest one.
+
+    :param seen: what was looked at on the way.
+    :return: the path to it and why it fails; ``None`` if *value* fails only for holding what was
+        seen before.
+    """
+    seen.append(value)
+    returns = False
+    for step, part in _parts(value) if len(seen) <= DEEPEST else ():
+        if any(part is other for other in seen):
+            returns = True
+        elif failure := _failure(part):
+            found = _locate(part, failure, seen)
+            if found is not None:
+                return step + found[0], found[1]
+            returns = True
+    return None if returns else ("", error)
+
+
+def _failure(part: object) -> Exception | None:
+    try:
+        _dump(part)
+    except Exception as error:
+        return error
+    return None
+
+
+def _parts(value: object) -> list[tuple[str, object]]:
+    """Return what pickle goes on to from *value*, each with the step to it."""
+    try:
+        return [*_elements(value), *_attributes(value)]
+    except Exception:
+        # Whatever a foreign class raises when it is looked into: then it is named as a whole.
+        return []
+
+
+def _elements(value: object) -> Iterator[tuple[str, object]]:
+    if isinstance(value, Mapping):
+        for key, part in value.items():
+            yield f"[{quoted(key)}]", part
+            yield f"{{{quoted(key)}}}", key
+    elif isinstance(value, (list, tuple)):
+        yield from ((f"[{number}]", part) for number, part in enumerate(value))
+    elif isinstance(value, (set, frozenset)):
+        yield from ((f"{{{label(part)}}}", part) for part in value)
+
+
+def _attributes(value: Any) -> Iterator[tuple[str, object]]:
+    if isinstance(value, type):
+        return
+    if isinstance(value, FunctionType):
+        cells = zip(value.__code__.co_freevars, value.__closure__ or (), strict=True)
+        yield from ((f".{name}", cell.cell_contents) for name, cell in cells)
+        return
+    if isinstance(value, functools.partial):
+        yield from ((f".{name}", getattr(value, name)) for name in ("func", "args", "keywords"))
+        return
+    # Not __dict__: that holds also what __getstate__ leaves out.
+    reduced: tuple[Any, ...] = value.__reduce_ex__(PROTOCOL)
+    arguments, state = (*reduced, None)[1:3]
+    if isinstance(state, tuple) and len(state) == 2:  # the attributes, and those in slots
+        state = {**(state[0] or {}), **(state[1] or {})}
+    if isinstance(state, Mapping):
+        yield from ((f".{name}", part) for name, part in state.items())
+    elif state is not None:
+        yield ".__getstate__()", state
+    yield from ((f"(argument {number})", part) for number, part in enumerate(arguments))
+
+
+def _said(error: Exception) -> str:
+    try:
+        text = str(error) or type(error).__name__
+    except Exception:  # of an exception whose arguments do not print
+        text = type(error).__name__
+    # Python 3.14 names the object, older ones the type: both start like this.
+    if not text.lower().startswith(("cannot pickle", "can't pickle")):
+        text = f"cannot pickle it: {type(error).__name__}: {text}"
+    return one_line(text.partition("\n")[0], _LONGEST_SAYING)

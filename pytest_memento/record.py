@@ -1,0 +1,267 @@
+"""What is known of one run of one experiment, as plain data that JSON can hold."""
+
+from __future__ import annotations
+
+import enum
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+from pytest_memento.config import Config
+from pytest_memento.errors import DamagedError
+from pytest_memento.fingerprint import Digest
+from pytest_memento.labels import attribute, label
+
+Plain = None | bool | int | float | str
+STEM = 24
+"""Hexadecimal digits (96 bits) of each digest in a file name."""
+_LONGEST_TEXT = 200
+
+
+@dataclass(frozen=True, slots=True)
+class Key:
+    """What makes a result the answer: which experiment, which configuration, which code.
+
+    :param experiment: the function, as ``path/to/exp_file.py::Class::function``.
+    :param parameters: fingerprint of the parameters.
+    :param settings: fingerprint of the tracked settings.
+    :param code: fingerprint of the code.
+    """
+
+    experiment: str
+    parameters: Digest
+    settings: Digest
+    code: Digest
+    stem: str = field(init=False, repr=False, compare=False)
+    """The name of this key's files, without the experiment."""
+
+    def __post_init__(self) -> None:
+        stem = f"{self.parameters[:STEM]}-{self.settings[:STEM]}-{self.code[:STEM]}"
+        object.__setattr__(self, "stem", stem)
+
+    @property
+    def seed(self) -> int:
+        """A number below 2**32 made from the experiment and the configuration.
+
+        The code is left out: an edit should not draw other random numbers.
+        """
+        text = "\0".join((self.experiment, self.parameters, self.settings)).encode()
+        return int.from_bytes(hashlib.blake2b(text, digest_size=4).digest(), "big")
+
+    def __str__(self) -> str:
+        text = "\0".join((self.experiment, self.parameters, self.settings, self.code)).encode()
+        return hashlib.blake2b(text, digest_size=16).hexdigest()
+
+
+@dataclass(frozen=True, slots=True)
+class Value:
+    """A parameter or setting, or a result, as far as plain data can tell.
+
+    :param label: for people.
+    :param digest: its fingerprint; empty where it has none.
+    :param plain: the value itself if it is a number, a string, a boolean or ``None``.
+    :param is_plain: whether it is.
+    """
+
+    label: str
+    digest: str = ""
+    plain: Plain = None
+    is_plain: bool = False
+
+    @classmethod
+    def of(cls, value: object, text: str, digest: str = "") -> Value:
+        """Describe *value*, which people know as *text*."""
+        is_plain, plain = _plain(value)
+        return cls(text, digest, plain, is_plain)
+
+    @property
+    def shown(self) -> Plain:
+        """The value where it is plain, else its label."""
+        return self.plain if self.is_plain else self.label
+
+    def to_json(self) -> list[Any]:
+        """Return it as JSON data."""
+        return [self.label, self.digest, *([self.plain] if self.is_plain else [])]
+
+    @classmethod
+    def from_json(cls, data: list[Any]) -> Value:
+        """Take it from JSON data."""
+        return cls(data[0], data[1], data[2] if len(data) > 2 else None, len(data) > 2)
+
+
+class Outcome(enum.Enum):
+    """How a run ended; the value is the suffix of its file."""
+
+    PASSED = "result"
+    FAILED = "failure"
+
+
+class Past(NamedTuple):
+    """What a look-up needs to know of a run.
+
+    :param runtime: seconds.
+    :param ended: seconds since the epoch.
+    :param files: data file -> digest, of those that the run said it depends on.
+    """
+
+    runtime: float
+    ended: float
+    files: Mapping[str, str] = {}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Record:
+    """The header of a stored run.
+
+    :param key: what was computed.
+    :param id: the label of the configuration, as in the test id.
+    :param parameters: name -> value.
+    :param settings: name -> value, untracked ones included.
+    :param untracked: the names of the settings that are not in the key.
+    :param outcome: whether there is a result.
+    :param started: seconds since the epoch.
+    :param runtime: seconds on the clock.
+    :param cpu_time: seconds of processor time.
+    :param memory: peak resident memory in bytes, if known.
+    :param result: the result as far as plain data can tell: one value, or several by name.
+    :param metrics: the last value of each metric.
+    :param progress: (done, total) as last told.
+    :param error: the last line of the traceback of a failure.
+    :param environment: the document that describes machine and packages.
+    :param host: where it ran.
+    :param pid: the process.
+    :param files: data file -> digest, see :meth:`Context.depends_on`.
+    :param seed: what the run was given as ``context.seed``; ``None`` in records of old.
+    :param accepted: who declared the result valid for this code, when, and from which code.
+    """
+
+    key: Key
+    id: str
+    parameters: Mapping[str, Value]
+    settings: Mapping[str, Value]
+    untracked: tuple[str, ...] = ()
+    outcome: Outcome
+    started: float
+    runtime: float
+    cpu_time: float
+    memory: int | None
+    result: Mapping[str, Value] = field(default_factory=dict)
+    metrics: Mapping[str, float] = field(default_factory=dict)
+    progress: tuple[float, float] | None = None
+    error: str = ""
+    environment: str = ""
+    host: str = ""
+    pid: int = 0
+    files: Mapping[str, str] = field(default_factory=dict)
+    seed: int | None = None
+    accepted: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def ended(self) -> float:
+        """When it ended, in seconds since the epoch."""
+        return self.started + self.runtime
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the header as JSON data."""
+        data = {name: getattr(self, name) for name in (*_COPIED, *_LATER)}
+        key = self.key
+        return {
+            "key": [key.experiment, key.parameters, key.settings, key.code],
+            "outcome": self.outcome.value,
+            **data,
+            **{name: _values_to_json(getattr(self, name)) for name in _VALUES},
+        }
+
+    @property
+    def past(self) -> Past:
+        """What a look-up needs to know of it."""
+        return Past(self.runtime, self.ended, self.files)
+
+    @staticmethod
+    def past_of(data: Mapping[str, Any]) -> Past:
+        """Return what a look-up needs out of a header.
+
+        :raises DamagedError: it is not one.
+        """
+        try:
+            runtime = data["runtime"]
+            return Past(runtime, data["started"] + runtime, {**data["files"]})
+        except (KeyError, TypeError) as error:
+            raise DamagedError(f"the header is not a record: {error!r}") from None
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Record:
+        """Read a header.
+
+        :raises DamagedError: it is not one.
+        """
+        try:
+            copied: dict[str, Any] = {name: data[name] for name in _COPIED}
+            copied |= {name: data[name] for name in _LATER if name in data}
+            copied["untracked"] = tuple(copied["untracked"])
+            copied["progress"] = copied["progress"] and tuple(copied["progress"])
+            copied |= {name: _values_from_json(data[name]) for name in _VALUES}
+            key, outcome = Key(*data["key"]), Outcome(data["outcome"])
+        except (KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
+            raise DamagedError(f"the header is not a record: {error!r}") from None
+        return cls(key=key, outcome=outcome, **copied)
+
+
+_VALUES = ("parameters", "settings", "result")
+_COPIED = (
+    "id", "untracked", "started", "runtime", "cpu_time", "memory", "metrics", "progress", "error",
+    "environment", "host", "pid", "files", "accepted",
+)  # fmt: skip
+_LATER = ("seed",)
+"""What records of earlier versions do not have."""
+
+
+def describe_config(
+    config: Config, labels: Mapping[str, str], digests: Mapping[str, str]
+) -> tuple[dict[str, Value], dict[str, Value]]:
+    """Return parameters and settings of a configuration as plain data.
+
+    :param labels: parameter name -> label, where one is known.
+    :param digests: name -> fingerprint, where one is known.
+    """
+
+    def describe(values: Mapping[str, object]) -> dict[str, Value]:
+        return {
+            name: Value.of(value, labels.get(name) or label(value), digests.get(name, ""))
+            for name, value in values.items()
+        }
+
+    return describe(config), describe(config.settings)
+
+
+def describe_result(value: object) -> dict[str, Value]:
+    """Return a result as plain data: ``{"": value}``, or a named value per entry of a dict."""
+    if isinstance(value, Mapping) and 0 < len(value) <= 32:
+        plain = {key: _plain(item) for key, item in value.items()}
+        if all(isinstance(key, str) and is_plain for key, (is_plain, _) in plain.items()):
+            return {key: Value(_text(p), "", p, True) for key, (_, p) in plain.items()}
+    is_plain, plain_value = _plain(value)
+    return {"": Value.of(value, _text(plain_value) if is_plain else label(value))}
+
+
+def _text(value: Plain) -> str:
+    return f"{value:.6g}" if isinstance(value, float) else label(value)
+
+
+def _plain(value: Any) -> tuple[bool, Plain]:
+    if attribute(value, "shape") == () and callable(item := attribute(value, "item")):
+        value = item()  # of a numpy scalar
+    if value is None or type(value) in (bool, int, float):
+        return True, value
+    if type(value) is str and len(value) <= _LONGEST_TEXT:
+        return True, value
+    return False, None
+
+
+def _values_to_json(values: Mapping[str, Value]) -> dict[str, list[Any]]:
+    return {name: value.to_json() for name, value in values.items()}
+
+
+def _values_from_json(data: Mapping[str, list[Any]]) -> dict[str, Value]:
+    return {name: Value.from_json(value) for name, value in data.items()}

@@ -1,0 +1,445 @@
+"""Where results live: one file per result, published by rename.
+
+    <store>/results/<experiment>/<parameters>-<settings>-<code>.result    or .failure
+            artifacts/<experiment>/<key>/        what context.dir was given
+            checkpoints/<experiment>/<key>       of experiments that have not ended
+            claims/<experiment>/<key>.lock       of experiments that run now
+            documents/<digest>                   code manifests and environments, by content
+            values/<digest>                      parameters and settings that JSON cannot hold
+            plans/<experiment>                   what the last session's matrix held, in order
+            digests/<path>                       of large data files, so that each is read once
+            aside/                               files that were found damaged
+
+The names alone answer "is it there?"; headers answer every table; values are read on access.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import hashlib
+import os
+import re
+import shutil
+import time
+import warnings
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any, TypeVar
+
+from pytest_memento import container
+from pytest_memento.errors import (
+    DamagedError,
+    DistrustedError,
+    MementoWarning,
+    ResultNotLoadedError,
+    StoreError,
+    UnstorableError,
+)
+from pytest_memento.files import digest_content
+from pytest_memento.fingerprint import Digest
+from pytest_memento.pickling import Pickled, dump
+from pytest_memento.record import STEM, Key, Outcome, Past, Record
+
+T = TypeVar("T")
+
+_IGNORE = "# Made by pytest-memento.\n*\n"
+_LARGE = 1 << 20
+"""Bytes from which on the digest of a data file is remembered."""
+_SETTLED = 2_000_000_000
+"""Nanoseconds after which a file's time tells whether it has changed."""
+_KEPT = 600.0
+"""Seconds for which a document that was put or touched is not looked for again."""
+_SUFFIXES = {f".{outcome.value}": outcome for outcome in Outcome}
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """What a store holds: number of results, and bytes of all result files."""
+
+    results: int
+    size: int
+
+
+class Listing:
+    """The names of one experiment's files: what is there, without opening any."""
+
+    def __init__(self, names: Iterable[str]) -> None:
+        self._names = frozenset(names)
+
+    def __contains__(self, entry: tuple[Key, Outcome]) -> bool:
+        key, outcome = entry
+        return f"{key.stem}.{outcome.value}" in self._names
+
+    @property
+    def stems(self) -> dict[str, Outcome]:
+        """Stem -> outcome; a result wins over a failure."""
+        found: dict[str, Outcome] = {}
+        for name in sorted(self._names):  # ".failure" sorts before ".result"
+            stem, dot, suffix = name.rpartition(".")
+            found[stem] = _SUFFIXES[dot + suffix]
+        return found
+
+    def outside(self, keys: Iterable[Key]) -> list[str]:
+        """Return stems of results whose parameters are not those of any of *keys*, one for each."""
+        inside = {key.parameters[:STEM] for key in keys}
+        found = {
+            name.partition("-")[0]: name.removesuffix(".result")
+            for name in self._names
+            if name.endswith(".result")
+        }
+        return sorted(stem for start, stem in found.items() if start not in inside)
+
+    def related(self, key: Key) -> list[tuple[str, Outcome]]:
+        """Return the files of the same parameters with other settings or other code."""
+        start = key.stem.partition("-")[0]
+        return self._by_parameters.get(start, [])
+
+    @cached_property
+    def _by_parameters(self) -> dict[str, list[tuple[str, Outcome]]]:
+        found: dict[str, list[tuple[str, Outcome]]] = {}
+        for stem, outcome in self.stems.items():
+            found.setdefault(stem.partition("-")[0], []).append((stem, outcome))
+        return found
+
+
+class Store:
+    """A directory of results. Making one touches nothing; directories are made on first write.
+
+    :param root: the directory.
+    :param shared: trust values that other users wrote.
+    """
+
+    def __init__(self, root: Path, *, shared: bool = False) -> None:
+        self.root = root
+        self.shared = shared
+        self._results = os.fspath(root / "results")
+        self._kept: dict[Path, float] = {}
+
+    # -- asking ------------------------------------------------------------------------------------
+
+    def listing(self, experiment: str) -> Listing:
+        """Return what is there of an experiment: one pass over one directory."""
+        return Listing(_names(self.root / "results" / slug(experiment)))
+
+    def usage(self) -> Usage:
+        """Count results and bytes, without opening a file."""
+        results = size = 0
+        for directory in _subdirectories(self.root / "results"):
+            for entry in _entries(directory):
+                if entry.name.endswith(".result"):
+                    results += 1
+                    with contextlib.suppress(OSError):
+                        size += entry.stat().st_size
+        return Usage(results, size)
+
+    def read(self, experiment: str, stem: str, outcome: Outcome) -> Record | None:
+        """Return a record, or ``None`` if there is none.
+
+        A damaged file is set aside with a warning: it counts as a miss.
+        """
+        return self._header(self._path(experiment, stem, outcome), Record.from_json)
+
+    def past(self, key: Key) -> Past | None:
+        """Return what a look-up needs of a result, if it is there.
+
+        This is all that a hit needs, for many thousands of them.
+        """
+        return self._header(self._path(key.experiment, key.stem, Outcome.PASSED), Record.past_of)
+
+    def find(self, key: Key, outcome: Outcome = Outcome.PASSED) -> Record | None:
+        """Return the record of *key*, or ``None``."""
+        return self.read(key.experiment, key.stem, outcome)
+
+    def records(self) -> Iterator[Record]:
+        """Yield all records, newest code or not, reading headers only."""
+        for directory in _subdirectories(self.root / "results"):
+            for stem, outcome in Listing(_names(directory)).stems.items():
+                path = directory / f"{stem}.{outcome.value}"
+                try:
+                    yield Record.from_json(container.read_header(path))
+                except FileNotFoundError:  # replaced while we look
+                    continue
+                except DamagedError as error:
+                    warnings.warn(MementoWarning(f"{path} is skipped: {error}"), stacklevel=2)
+
+    def details(self, record: Record) -> dict[str, Any]:
+        """Return what a header leaves out: metric series, traceback, output."""
+        return container.read_details(self.path(record.key, record.outcome))
+
+    def load(self, key: Key) -> Any:
+        """Load the value of a result.
+
+        :raises ResultNotLoadedError: it is damaged, not trusted, or its classes are gone.
+        """
+        path = self.path(key, Outcome.PASSED)
+        return self._load(path, f"the result of {key.experiment}")
+
+    # -- publishing --------------------------------------------------------------------------------
+
+    def publish(
+        self,
+        record: Record,
+        details: Mapping[str, Any],
+        value: Pickled | None = None,
+        *,
+        replace: bool = False,
+    ) -> bool:
+        """Publish a record; the first one of a key stays unless *replace*.
+
+        :return: whether this one is now the stored one.
+        :raises StoreError: the disk is full, read-only or not ours.
+        """
+        path = self.path(record.key, record.outcome)
+        failed = record.outcome is Outcome.FAILED
+        with _told(path):
+            self.make_root()
+            done = container.write(
+                path, record.to_json(), details, value, replace=replace or failed
+            )
+            if not failed:
+                self.path(record.key, Outcome.FAILED).unlink(missing_ok=True)
+        return done
+
+    def take_over(self, before: Record, record: Record) -> bool:
+        """Publish the result of *before* under the key of *record*, with what belongs to it.
+
+        :return: whether this one is now the stored one.
+        :raises StoreError: the result is damaged, or the disk is full, read-only or not ours.
+        """
+        source, path = (self.path(each.key, Outcome.PASSED) for each in (before, record))
+        with _told(path):
+            artifacts = self.artifacts(before.key)
+            if artifacts.is_dir() and source != path:
+                shutil.copytree(artifacts, self.artifacts(record.key), dirs_exist_ok=True)
+            done = container.copy(source, path, record.to_json(), replace=source == path)
+            self.path(record.key, Outcome.FAILED).unlink(missing_ok=True)
+        return done
+
+    def put_document(self, digest: str, document: Mapping[str, Any]) -> None:
+        """Keep JSON data under its fingerprint, once.
+
+        :raises StoreError: the disk is full, read-only or not ours.
+        """
+        self._put_once(self.root / "documents" / digest, document, lambda: None)
+
+    def document(self, digest: str) -> dict[str, Any]:
+        """Return a document, empty if it is not there."""
+        try:
+            return container.read_details(self.root / "documents" / digest)
+        except (OSError, DamagedError):
+            return {}
+
+    def put_value(self, digest: str, value: object) -> None:
+        """Keep a parameter or setting under its fingerprint, once, if it can be pickled.
+
+        :raises StoreError: the disk is full, read-only or not ours.
+        """
+        with contextlib.suppress(UnstorableError):
+            self._put_once(self.root / "values" / digest, {}, lambda: dump(value))
+
+    def value(self, digest: str) -> Any:
+        """Load a parameter or setting.
+
+        :raises ResultNotLoadedError: it is not there, or cannot be brought back.
+        """
+        return self._load(self.root / "values" / digest, "the value")
+
+    def put_plan(self, experiment: str, stems: Sequence[str]) -> None:
+        """Remember which configurations the matrix of an experiment holds, in order."""
+        if self.plan(experiment) != list(stems):
+            path = self.root / "plans" / slug(experiment)
+            with _told(path):
+                self.make_root()
+                container.write(path, {"experiment": experiment}, {"stems": list(stems)})
+
+    def plans(self) -> list[str]:
+        """Return the experiments that were ever collected for a run, by name."""
+        names = []
+        for entry in _entries(self.root / "plans"):
+            if entry.name.startswith("."):  # left behind by a process that was killed
+                continue
+            with contextlib.suppress(OSError, DamagedError, KeyError):
+                names.append(str(container.read_header(Path(entry.path))["experiment"]))
+        return sorted(names)
+
+    def plan(self, experiment: str) -> list[str] | None:
+        """Return the stems of the last session's configurations, ``None`` if there was none."""
+        try:
+            stems = container.read_details(self.root / "plans" / slug(experiment))["stems"]
+        except (OSError, DamagedError, KeyError):
+            return None
+        return [str(stem) for stem in stems]
+
+    def make_root(self) -> None:
+        """Make the directory, private and ignored by git.
+
+        :raises OSError: it cannot be made.
+        """
+        ignore = self.root / ".gitignore"
+        if not ignore.exists():
+            self.root.mkdir(mode=0o700, parents=True, exist_ok=True)
+            ignore.write_text(_IGNORE, encoding="utf-8")
+
+    def file_digest(self, path: Path) -> Digest:
+        """Return the digest of a data file's content; a large one is read only after a change.
+
+        :raises OSError: it cannot be read.
+        """
+        found = path.stat()
+        signature = [found.st_size, found.st_mtime_ns, found.st_ino]
+        name = hashlib.blake2b(os.fsencode(path.resolve()), digest_size=16).hexdigest()
+        memo = self.root / "digests" / name
+        with contextlib.suppress(OSError, DamagedError):
+            known = container.read_details(memo)
+            if known.get("signature") == signature:
+                _touched(memo)
+                return Digest(known["digest"])
+        digest = digest_content(path)
+        # Right after a change, another one might leave the same time on the file.
+        settled = time.time_ns() - found.st_mtime_ns > _SETTLED
+        if found.st_size >= _LARGE and settled and self.root.is_dir():
+            with contextlib.suppress(OSError):
+                container.write(memo, {}, {"signature": signature, "digest": digest})
+        return digest
+
+    # -- working space -----------------------------------------------------------------------------
+
+    def artifacts(self, key: Key) -> Path:
+        """Return the directory of the files that belong to a result; it may not be there."""
+        return self.root / "artifacts" / slug(key.experiment) / key.stem
+
+    def checkpoint(self, key: Key) -> Path:
+        """Return the file of an experiment's checkpoint; it may not be there."""
+        return self.root / "checkpoints" / slug(key.experiment) / key.stem
+
+    def claim(self, key: Key) -> Path:
+        """Return the file that marks an experiment as running; it may not be there."""
+        return self.root / "claims" / slug(key.experiment) / f"{key.stem}.lock"
+
+    def path(self, key: Key, outcome: Outcome) -> Path:
+        """Return the file of a record; it may not be there."""
+        return Path(self._path(key.experiment, key.stem, outcome))
+
+    def start_clean(self, key: Key) -> None:
+        """Remove what an earlier attempt left behind, unless it left a checkpoint to go on from."""
+        if not self.checkpoint(key).exists():
+            shutil.rmtree(self.artifacts(key), ignore_errors=True)
+
+    def save_checkpoint(self, key: Key, value: Pickled) -> None:
+        """Save a checkpoint; the one before stays until this one is whole.
+
+        :raises StoreError: the disk is full, read-only or not ours.
+        """
+        path = self.checkpoint(key)
+        with _told(path):
+            self.make_root()
+            container.write(path, {}, {}, value)
+
+    def forget_checkpoint(self, key: Key) -> None:
+        """Remove a checkpoint that is not needed any more."""
+        self.checkpoint(key).unlink(missing_ok=True)
+
+    # -- inside ------------------------------------------------------------------------------------
+
+    def _path(self, experiment: str, stem: str, outcome: Outcome) -> str:
+        # A string: this is asked for each of many thousands, and paths are slow to build.
+        return f"{self._results}/{slug(experiment)}/{stem}.{outcome.value}"
+
+    def _header(self, path: str, read: Callable[[Mapping[str, Any]], T]) -> T | None:
+        try:
+            return read(container.read_header(path))
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+        except DamagedError as error:
+            place = self._set_aside(Path(path))
+            message = f"{error}: set aside as {place.name}, its experiment counts as new"
+            warnings.warn(MementoWarning(message), stacklevel=3)
+        except OSError as error:
+            warnings.warn(MementoWarning(f"cannot read {path}: {error}"), stacklevel=3)
+        return None
+
+    def _put_once(
+        self, path: Path, details: Mapping[str, Any], value: Callable[[], Pickled | None]
+    ) -> None:
+        # Touched while it is in use: what is old and not referred to may be removed, see care.
+        now = time.monotonic()
+        if path in self._kept and now - self._kept[path] < _KEPT:
+            return
+        if not _touched(path):
+            with _told(path):
+                self.make_root()
+                container.write(path, {}, details, value(), replace=False)
+        self._kept[path] = now
+
+    def _load(self, path: Path, what: str) -> Any:
+        try:
+            return container.load_value(path, trusted=self.shared)
+        except FileNotFoundError:
+            raise ResultNotLoadedError(f"{what} is not in the store") from None
+        except DistrustedError as error:
+            raise ResultNotLoadedError(f"{what} cannot be loaded: {error}") from None
+        except DamagedError as error:
+            # Or it would go on to count as there, and never be made again.
+            self._set_aside(path)
+            raise ResultNotLoadedError(
+                f"{what} cannot be loaded: {error}; it is set aside, run the experiment again"
+            ) from None
+        except Exception as error:
+            # Unpickling runs the user's code, which may raise whatever it likes.
+            raise ResultNotLoadedError(
+                f"{what} cannot be loaded: {type(error).__name__}: {error}"
+            ) from error
+
+    def _set_aside(self, path: Path) -> Path:
+        place = self.root / "aside" / f"{path.parent.name}-{path.name}"
+        with contextlib.suppress(OSError):
+            place.parent.mkdir(exist_ok=True)
+            os.replace(path, place)
+        return place
+
+
+@functools.lru_cache(maxsize=1024)
+def slug(experiment: str) -> str:
+    """Return a directory name for an experiment: readable, safe, and its own on any file system."""
+    path, _, name = experiment.partition("::")
+    readable = re.sub(r"[^A-Za-z0-9_.]+", "_", f"{Path(path).stem}.{name.replace('::', '.')}")
+    digest = hashlib.blake2b(experiment.encode(), digest_size=4).hexdigest()
+    return f"{readable[:80]}-{digest}"
+
+
+@contextlib.contextmanager
+def _told(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise StoreError(f"cannot write {path}: {error.strerror or error}") from error
+
+
+def _touched(path: Path) -> bool:
+    """Say when a file was last of use, if it is there."""
+    try:
+        os.utime(path)
+    except FileNotFoundError:
+        return False
+    except OSError:  # of another user, or the disk is read-only
+        return path.exists()
+    return True
+
+
+def _entries(directory: Path) -> Iterator[os.DirEntry[str]]:
+    try:
+        with os.scandir(directory) as entries:
+            yield from entries
+    except OSError:
+        return
+
+
+def _names(directory: Path) -> list[str]:
+    return [e.name for e in _entries(directory) if e.name.endswith(tuple(_SUFFIXES))]
+
+
+def _subdirectories(directory: Path) -> list[Path]:
+    return sorted(Path(entry.path) for entry in _entries(directory) if entry.is_dir())

@@ -1,0 +1,96 @@
+"""What the end-to-end tests share: a quiet environment, and a project as a user writes it."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+pytest_plugins = ["pytester"]
+
+NOTES = """
+from pathlib import Path
+
+def note(text):
+    with (Path(__file__).parent / "notes.txt").open("a") as file:
+        file.write(f"{text}\\n")
+    return text
+"""
+CLOCK = """
+import time
+import pytest
+
+@pytest.fixture
+def take(monkeypatch):
+    "Let the clock go on by so many seconds, without waiting for them."
+    def take(seconds):
+        then = time.perf_counter() + seconds
+        monkeypatch.setattr(time, "perf_counter", lambda: then)
+    return take
+"""
+SQUARES = """
+from notes import note
+
+matrix = {"parameters": {"x": [1, 2, 3]}}
+
+def experiment(x):
+    note(f"x={x}")
+    return x * x
+"""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Have sessions in this process warn as in a user's, though warnings are errors here."""
+    for item in items:
+        if "pytester" in getattr(item, "fixturenames", ()):
+            item.add_marker(pytest.mark.filterwarnings("default"))
+
+
+@pytest.fixture(autouse=True)
+def _as_on_a_fresh_machine(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Keep this machine's settings and this session's bytecode out of the projects."""
+    if "pytester" not in request.fixturenames:
+        return
+    request.getfixturevalue("pytester")  # which clears PYTEST_ADDOPTS
+    for name in ("MEMENTO_CACHE_PATH", "PYTEST_XDIST_AUTO_NUM_WORKERS", "PYTHONHASHSEED"):
+        monkeypatch.delenv(name, raising=False)
+    # Bytecode is told from its source by second and size: too coarse for a test's edits.
+    monkeypatch.setattr(sys, "dont_write_bytecode", True)
+    monkeypatch.setenv("PYTHONDONTWRITEBYTECODE", "1")
+    if not request.config.pluginmanager.hasplugin("xdist"):
+        monkeypatch.setenv("PYTEST_ADDOPTS", "-p no:xdist")
+
+
+@pytest.fixture
+def xdist(request: pytest.FixtureRequest) -> None:
+    """Skip where the plugin is switched off."""
+    if not request.config.pluginmanager.hasplugin("xdist"):
+        pytest.skip("needs pytest-xdist")
+
+
+@pytest.fixture
+def notes(pytester: pytest.Pytester) -> Callable[[], list[str]]:
+    """What the project said with ``from notes import note``, since it was last asked."""
+    pytester.makepyfile(notes=NOTES)
+
+    def read() -> list[str]:
+        path = pytester.path / "notes.txt"
+        lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
+        path.unlink(missing_ok=True)
+        return lines
+
+    return read
+
+
+@pytest.fixture
+def squares(pytester: pytest.Pytester, notes: Callable[[], list[str]]) -> Path:
+    """A file of three experiments, which note that they run: ``x=1``, ``x=2``, ``x=3``."""
+    return pytester.makepyfile(exp_squares=SQUARES)
+
+
+@pytest.fixture
+def clock(pytester: pytest.Pytester) -> None:
+    """A project whose experiments can have the fixture ``take(seconds)``, and so take no time."""
+    pytester.makeconftest(CLOCK)
