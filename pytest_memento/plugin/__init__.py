@@ -1,0 +1,86 @@
+"""The pytest side: options, and one plugin object per concern.
+
+options         what the user asked for, read once
+collection      which functions are experiments; their items
+fixtures        config, context
+code            what counts as the code of an experiment
+selection       the experiments that --memento-select keeps
+acceptance      the stale results that --memento-accept takes over
+verification    the stored results that --memento-verify computes again
+care            what --memento-clear and --memento-prune remove, in place of a session
+execution       hits are replayed, misses run and are published
+seeding         the global random generators while an experiment runs
+reporting       what the terminal shows
+distribution    what crosses between xdist's workers and their controller
+private         everything of pytest or xdist that is not public
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Generator
+
+import pytest
+
+from pytest_memento.plugin import care, fixtures, hookspecs, options
+from pytest_memento.plugin.acceptance import Acceptance
+from pytest_memento.plugin.collection import Collection
+from pytest_memento.plugin.distribution import Controller, Worker
+from pytest_memento.plugin.execution import Execution
+from pytest_memento.plugin.options import OPTIONS
+from pytest_memento.plugin.reporting import Reporting
+from pytest_memento.plugin.seeding import Seeding
+from pytest_memento.plugin.selection import Selection
+from pytest_memento.plugin.verification import Verification
+from pytest_memento.processors import usable
+
+pytest_addoption = options.pytest_addoption
+pytest_cmdline_main = care.pytest_cmdline_main
+
+
+def pytest_addhooks(pluginmanager: pytest.PytestPluginManager) -> None:
+    """Announce the hooks that users can implement."""
+    pluginmanager.add_hookspecs(hookspecs)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Register what this process needs: workers report nothing, controllers run nothing."""
+    config.addinivalue_line(
+        "markers",
+        "memento(matrix=..., version=..., depends=[...]): run the function once per configuration"
+        " of the matrix; version and depends say what its results depend on beside its code",
+    )
+    config.stash[OPTIONS] = chosen = options.read(config)
+    register = config.pluginmanager.register
+    register(fixtures, "memento-fixtures")
+    register(Collection(chosen, config), "memento-collection")
+    if chosen.select is not None:
+        register(Selection(chosen, chosen.select), "memento-selection")
+    if chosen.accepts:
+        register(Acceptance(chosen, chosen.accept), "memento-acceptance")
+    register(Execution(chosen), "memento-execution")
+    if chosen.seeds:
+        register(Seeding(chosen), "memento-seeding")
+    workerinput = getattr(config, "workerinput", None)
+    if workerinput is not None:
+        register(Worker(workerinput), "memento-worker")
+    if chosen.verify is not None:  # after these, so that it comes before them
+        register(Verification(chosen, chosen.verify), "memento-verification")
+    if workerinput is not None:
+        return
+    register(Reporting(chosen, config), "memento-reporting")
+    if config.pluginmanager.hasplugin("xdist"):
+        register(Controller(chosen, config), "memento-controller")
+
+
+@pytest.hookimpl(wrapper=True, optionalhook=True)
+def pytest_xdist_auto_num_workers() -> Generator[None, int, int]:
+    """Have ``-n auto`` start no more workers than there are processors to use."""
+    number = yield
+    return number if os.environ.get("PYTEST_XDIST_AUTO_NUM_WORKERS") else min(number, usable())
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    """Remove the throw-away store of ``--memento-cache=off``."""
+    if chosen := config.stash.get(OPTIONS, None):
+        chosen.close()

@@ -1,0 +1,164 @@
+"""What crosses between xdist's workers and their controller, beside the reports.
+
+The controller collects nothing, so a worker leaves two notes in a directory the controller made:
+what the session is going to do, and which experiment it is running now. The second is what
+remains of an experiment whose worker dies. Workers also agree there on what they collect: the first
+one decides. Where the directory cannot be seen (a worker on another machine), all is left out.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pytest_memento.errors import DamagedError, StoreError
+from pytest_memento.plugin.bound import BOUND
+from pytest_memento.plugin.options import COMMAND, OPTIONS, Options
+from pytest_memento.plugin.outlook import Outlook
+from pytest_memento.plugin.reporting import Reporting, look_ahead
+from pytest_memento.plugin.reports import Ended, attach, what_to_tell
+from pytest_memento.record import Record
+
+_INPUT = "memento_notes"
+_OUTPUT = "memento_refused"
+
+
+class Worker:
+    """Leaves notes for the controller."""
+
+    def __init__(self, workerinput: dict[str, Any]) -> None:
+        self._notes = Path(workerinput.get(_INPUT, "/nonexistent"))
+        self._id = str(workerinput["workerid"])
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_collection_finish(self, session: pytest.Session) -> None:
+        """Say what the session is going to do, before xdist says that collection is over."""
+        self._leave("outlook", look_ahead(session.config, session.items).to_json())
+
+    def pytest_runtest_setup(self, item: pytest.Item) -> None:
+        """Say which experiment is about to run."""
+        bound = item.stash.get(BOUND, None)
+        if bound is not None and bound.started and item.config.stash[OPTIONS].writes:
+            record = bound.attempt.failure_record("the worker died while it ran")
+            note: dict[str, Any] = {"nodeid": item.nodeid}
+            note["told"] = what_to_tell(bound, Ended.FAILED)
+            note["is_stored"] = bound.beside is None
+            self._leave("running", {**note, "record": record.to_json()})
+
+    def agree(self, what: str, mine: list[str]) -> list[str]:
+        """Return what the first worker said."""
+        if not self._notes.is_dir():
+            return mine
+        own, agreed = self._notes / f"{self._id}.{what}", self._notes / f"agreed.{what}"
+        own.write_text(json.dumps(mine), encoding="utf-8")
+        with contextlib.suppress(FileExistsError):
+            os.link(own, agreed)
+        said: list[str] = json.loads(agreed.read_text(encoding="utf-8"))
+        return said
+
+    def _leave(self, kind: str, note: dict[str, Any]) -> None:
+        if self._notes.is_dir():
+            (self._notes / f"{self._id}.{kind}").write_text(json.dumps(note), encoding="utf-8")
+
+
+class Controller:
+    """Reads the notes of the workers."""
+
+    def __init__(self, options: Options, config: pytest.Config) -> None:
+        self.options = options
+        self.config = config
+        self._directory = tempfile.TemporaryDirectory(prefix="memento-notes-")
+        self._has_header = False
+
+    @pytest.hookimpl(optionalhook=True)
+    def pytest_configure_node(self, node: Any) -> None:
+        """Tell a worker where to leave notes, and what was typed."""
+        node.workerinput[_INPUT] = self._directory.name
+        node.workerinput[COMMAND] = list(self.options.command)
+
+    @pytest.hookimpl(optionalhook=True)
+    def pytest_xdist_node_collection_finished(self, node: Any) -> None:
+        """Print the header as soon as the first worker has collected."""
+        note = self._read(f"{node.gateway.id}.outlook")
+        reporter = self.config.pluginmanager.getplugin("terminalreporter")
+        if self._has_header or note is None or reporter is None or self._is_quiet():
+            return
+        self._has_header = True
+        reporting = self.config.pluginmanager.getplugin("memento-reporting")
+        assert isinstance(reporting, Reporting)
+        if reporter.isatty:
+            reporter.rewrite("", erase=True)  # over xdist's line, which is written in place
+            reporter.rewrite("")  # back to where a line begins
+        reporter.ensure_newline()
+        for line in reporting.header(Outlook(**note), workers=len(self.config.option.tx)):
+            reporter.write_line(line)
+
+    @pytest.hookimpl(optionalhook=True)
+    def pytest_testnodedown(self, node: Any) -> None:
+        """End the session for a mistake on the command line that a worker found."""
+        if line := getattr(node, "workeroutput", {}).get(_OUTPUT):
+            raise pytest.UsageError(line)
+
+    @pytest.hookimpl(optionalhook=True)
+    def pytest_handlecrashitem(self, crashitem: str, report: pytest.TestReport) -> None:
+        """Record the failure of an experiment whose worker died."""
+        for path in Path(self._directory.name).glob("*.running"):
+            note = self._read(path.name)
+            if note is not None and note["nodeid"] == crashitem:
+                runtime = time.time() - float(note["record"]["started"])
+                attach(report, {**note["told"], "runtime": runtime})
+                if note["is_stored"]:
+                    self._record_death({**note["record"], "runtime": runtime})
+
+    def pytest_unconfigure(self) -> None:
+        """Remove the notes."""
+        self._directory.cleanup()
+
+    def _record_death(self, data: dict[str, Any]) -> None:
+        try:
+            self.options.store.publish(Record.from_json(data), {})
+        except (DamagedError, StoreError) as error:
+            self.config.issue_config_time_warning(
+                pytest.PytestWarning(f"memento: the crash could not be recorded: {error}"), 2
+            )
+
+    def _read(self, name: str) -> dict[str, Any] | None:
+        try:
+            note: dict[str, Any] = json.loads((Path(self._directory.name) / name).read_text())
+        except (OSError, ValueError):
+            return None
+        return note
+
+    def _is_quiet(self) -> bool:
+        return self.config.get_verbosity() < 0
+
+
+def agree(config: pytest.Config, what: str, mine: list[str]) -> list[str]:
+    """Return what the first worker of the session said, or *mine* where there is none.
+
+    The store may change while they look at it, also before a worker that died is replaced, and
+    xdist wants the same tests in all of them.
+    """
+    worker = config.pluginmanager.getplugin("memento-worker")
+    return worker.agree(what, mine) if isinstance(worker, Worker) else mine
+
+
+def refuse(config: pytest.Config, line: str) -> None:
+    """End the session for a mistake on the command line that shows at collection.
+
+    A worker would end alone, and xdist take that for a crash: it is to have no items, and the
+    controller raises.
+
+    :raises pytest.UsageError: this is no worker.
+    """
+    output = getattr(config, "workeroutput", None)
+    if output is None:
+        raise pytest.UsageError(line)
+    output[_OUTPUT] = line

@@ -1,0 +1,299 @@
+"""Running experiments inside pytest's protocol: hits are replayed, misses run and are published."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Generator
+from contextlib import ExitStack
+from typing import Any
+
+import pytest
+
+from pytest_memento.claims import Owner, claimed
+from pytest_memento.errors import MementoError, StoreError
+from pytest_memento.experiment import Attempt, find_hit, run_async
+from pytest_memento.pause import without_gc
+from pytest_memento.plugin import private
+from pytest_memento.plugin.bound import BOUND, Bound
+from pytest_memento.plugin.hits import Hit, is_hit
+from pytest_memento.plugin.options import Cache, Options
+from pytest_memento.plugin.reports import Ended, attach, what_to_tell
+
+_LONGEST_OUTPUT = 100_000
+_FUNCTION = pytest.StashKey[Callable[..., Any]]()
+"""The function of an item, while it has one that captures the result."""
+
+
+class _ElsewhereError(Exception):
+    """Another session runs the experiment, and there is something else to do."""
+
+
+class Execution:
+    """What happens to an item that is bound to an experiment."""
+
+    def __init__(self, options: Options) -> None:
+        self.options = options
+        self._claim = ExitStack()
+        self._put_off: dict[pytest.Item, bool] = {}
+        self._given: dict[str, Any] = {}
+        self._shared: dict[tuple[str, str | None], Any] = {}
+
+    # -- instead of running ------------------------------------------------------------------------
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_runtestloop(self, session: pytest.Session) -> Generator[None, Any, Any]:
+        """Report all hits before anything runs, without pytest's protocol for each."""
+        items = session.items
+        if self._may_report_at_once(session):
+            with without_gc():
+                session.items = [item for item in items if not self._report_hit(item)]
+        try:
+            return (yield)
+        finally:
+            session.items = items
+
+    def _report_hit(self, item: pytest.Item) -> bool:
+        bound = item.stash.get(BOUND, None)
+        if bound is None or not self._is_hit(item, bound):
+            return False
+        self._report(item, bound, Ended.CACHED)
+        return True
+
+    @staticmethod
+    def _may_report_at_once(session: pytest.Session) -> bool:
+        option = session.config.option
+        if option.collectonly or (session.testsfailed and not option.continue_on_collection_errors):
+            return False
+        # Under xdist the controller has no items, and a worker is told them by their position.
+        return bool(session.items) and not hasattr(session.config, "workerinput")
+
+    # pytest looks for hooks only under names of its own kind.
+    @pytest.hookimpl(wrapper=True, specname="pytest_runtest_protocol")
+    def pytest_memento_hold_claim(
+        self, item: pytest.Item, nextitem: pytest.Item | None
+    ) -> Generator[None, Any, Any]:
+        """Run under a claim, so that no other session computes the same."""
+        bound = item.stash.get(BOUND, None)
+        with self._claim:
+            if bound is not None and self._is_claimed(item, bound):
+                self._take_claim(item, bound, may_put_off=nextitem is not None)
+            return (yield)
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_runtest_protocol(
+        self, item: pytest.Item, nextitem: pytest.Item | None
+    ) -> bool | None:
+        """Report a hit, or what must not run, without setting anything up."""
+        bound = item.stash.get(BOUND, None)
+        if bound is None:
+            return None
+        if self._put_off.pop(item, False):
+            item.session.items.append(item)
+        elif self._is_hit(item, bound):
+            self._report(item, bound, Ended.CACHED)
+        elif self._is_missing(item, bound):
+            reason = f"{bound.standing.status.word}: {bound.standing.reason}"
+            message = f"no stored result ({reason}), and --memento-cache=only runs nothing"
+            self._report(item, bound, Ended.FAILED, message)
+        elif bound.refused:
+            self._report(item, bound, Ended.FAILED, bound.refused)
+        else:
+            return None
+        if (failed := private.tear_down_for(item, nextitem)) is not None:
+            item.ihook.pytest_runtest_logreport(report=failed)
+        return True
+
+    def _is_hit(self, item: pytest.Item, bound: Bound) -> bool:
+        return self.options.reads and is_hit(item, bound)
+
+    def _is_claimed(self, item: pytest.Item, bound: Bound) -> bool:
+        """Whether other sessions must not run it meanwhile."""
+        runs = self.options.cache is not Cache.ONLY and not self._is_hit(item, bound)
+        return runs and self._is_stored(bound)
+
+    def _is_missing(self, item: pytest.Item, bound: Bound) -> bool:
+        """Whether a result is wanted that is not stored, and may not be computed."""
+        return self.options.cache is Cache.ONLY and not bound.beside and not private.skips(item)
+
+    def _is_stored(self, bound: Bound) -> bool:
+        return self.options.writes and not bound.beside
+
+    def _take_claim(self, item: pytest.Item, bound: Bound, *, may_put_off: bool) -> None:
+        key, store = bound.experiment.key, self.options.store
+        # A worker under xdist runs what it is told; a serial session can come back to an item.
+        may_put_off &= not hasattr(item.config, "workerinput") and not bound.put_off
+
+        def waiting(owner: Owner | None) -> None:
+            if may_put_off:
+                raise _ElsewhereError
+            who = f", claimed by {owner}" if owner else ""
+            _say(item.config, f"memento: waiting for {item.nodeid}{who}")
+
+        try:
+            store.make_root()
+            self._claim.enter_context(claimed(store.claim(key), waiting))
+        except _ElsewhereError:
+            bound.put_off = self._put_off[item] = True
+            return
+        except (OSError, StoreError) as error:
+            bound.refused = f"not run, since its result could not be stored: {error}"
+            return
+        if self.options.reads and (found := find_hit(key, store, self.options.root)):
+            bound.standing = found
+
+    @staticmethod
+    def _report(item: pytest.Item, bound: Bound, ended: Ended, message: str = "") -> None:
+        """Send one report that stands for set-up, call and tear-down."""
+        hook, nodeid, location = item.ihook, item.nodeid, item.location
+        report = pytest.TestReport(
+            nodeid=nodeid,
+            location=location,
+            keywords={},
+            outcome="failed" if message else "passed",
+            longrepr=message or None,
+            when="call",
+        )
+        attach(report, what_to_tell(bound, ended))
+        hook.pytest_runtest_logstart(nodeid=nodeid, location=location)
+        hook.pytest_runtest_logreport(report=report)
+        hook.pytest_runtest_logfinish(nodeid=nodeid, location=location)
+
+    # -- running -----------------------------------------------------------------------------------
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_runtest_setup(self, item: pytest.Item) -> None:
+        """Begin an attempt before the first fixture can ask for it."""
+        bound = item.stash.get(BOUND, None)
+        if bound is None or isinstance(item, Hit):  # which then a mark skips
+            return
+        store, key = bound.beside or self.options.store, bound.experiment.key
+        if self.options.cache is Cache.REFRESH:
+            store.forget_checkpoint(key)
+        store.start_clean(key)
+        attempt = Attempt(bound.experiment, store, self.options.root, self.options.command)
+        bound.start(attempt)
+        self._hand_over(item, attempt)
+
+    def _hand_over(self, item: pytest.Item, attempt: Attempt) -> None:
+        """Give the arguments of the function the attempt's own copies of the values."""
+        params: dict[str, Any] = item.callspec.params  # type: ignore[attr-defined]
+        for name, own in {**attempt.config.settings, **attempt.config}.items():
+            if name not in params:
+                continue
+            lives_on = private.outlives(item, name)
+            params[name] = value = self._shared_copy(name, attempt) if lives_on else own
+            if self._given.get(name) is not value:
+                self._given[name] = value
+                private.renew_parameter(item, name)
+
+    def _shared_copy(self, name: str, attempt: Attempt) -> Any:
+        """Return what a fixture of wider scope asks for: one copy for all that have this value."""
+        key = name, attempt.experiment.case.digests.get(name)
+        if key not in self._shared:
+            config = attempt.config.detached()
+            self._shared[key] = config[name] if name in config else config.settings[name]
+        return self._shared[key]
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_runtest_call(self, item: pytest.Item) -> None:
+        """Keep what the function returns, and measure it.
+
+        Not a wrapper: it would show in the tracebacks of the user's tests.
+        """
+        bound = item.stash.get(BOUND, None)
+        if bound is not None and isinstance(item, pytest.Function):
+            item.stash[_FUNCTION] = item.obj
+            item.obj = bound.attempt.capturing(item.obj)
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_runtest_teardown(self, item: pytest.Item) -> None:
+        """Give the item its own function back."""
+        if _FUNCTION in item.stash and isinstance(item, pytest.Function):
+            item.obj = item.stash[_FUNCTION]
+            del item.stash[_FUNCTION]
+
+    @pytest.hookimpl
+    def pytest_pyfunc_call(self, pyfuncitem: pytest.Function) -> bool | None:
+        """Run a coroutine function that no other plugin runs: those come first, by tryfirst.
+
+        pytest's own implementation would refuse it.
+        """
+        if BOUND not in pyfuncitem.stash or not inspect.iscoroutinefunction(pyfuncitem.obj):
+            return None
+        names = inspect.signature(pyfuncitem.obj).parameters
+        given = {name: pyfuncitem.funcargs[name] for name in names if name in pyfuncitem.funcargs}
+        run_async(pyfuncitem.obj(**given))
+        return True
+
+    @pytest.hookimpl(wrapper=True, tryfirst=True)
+    def pytest_runtest_makereport(
+        self, item: pytest.Item, call: pytest.CallInfo[None]
+    ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+        """Publish the end of an attempt before its report leaves."""
+        report = yield
+        bound = item.stash.get(BOUND, None)
+        if bound is None or call.when == "teardown":
+            return report
+        if bound.started and bound.attempt.is_running:  # of a part of it: a subtest
+            bound.attempt.failed_parts += report.failed
+            return report
+        if report.passed and call.when == "call":
+            _judge_parts(bound.attempt, report)
+        if report.passed and call.when == "call":
+            self._publish_result(bound, report)
+        elif report.failed:
+            self._publish_failure(bound, report, _first_line(call, report))
+        if call.when == "call" or not report.passed:
+            attach(report, what_to_tell(bound, Ended.of(report)))
+        return report
+
+    def _publish_result(self, bound: Bound, report: pytest.TestReport) -> None:
+        try:
+            bound.attempt.describe()
+            if self._is_stored(bound) and bound.attempt.has_returned:
+                replace = self.options.cache is Cache.REFRESH or bound.standing.replaces
+                bound.attempt.publish_result(_output(report), replace=replace)
+        except Exception as error:
+            # Not only our own errors: pickling and describing a value runs the user's code.
+            own = isinstance(error, MementoError)
+            reason = str(error) if own else f"{type(error).__name__}: {error}"
+            report.outcome = "failed"
+            report.longrepr = f"{report.nodeid}: the result cannot be stored: {reason}"
+            self._publish_failure(bound, report, f"the result cannot be stored: {reason}")
+
+    def _publish_failure(self, bound: Bound, report: pytest.TestReport, error: str) -> None:
+        if not self._is_stored(bound):
+            return
+        try:
+            bound.attempt.publish_failure(error, report.longreprtext, _output(report))
+        except StoreError as cause:
+            report.sections.append(("memento", f"the failure could not be recorded: {cause}"))
+
+
+def _judge_parts(attempt: Attempt, report: pytest.TestReport) -> None:
+    """Fail an experiment of which a part failed; pytest does so later, in the controller."""
+    if number := attempt.failed_parts:
+        report.outcome = "failed"
+        report.longrepr = f"contains {number} failed subtest{'s' if number > 1 else ''}"
+
+
+def _first_line(call: pytest.CallInfo[None], report: pytest.TestReport) -> str:
+    """Return the error in a line; a strict xfail that passes fails without an exception."""
+    if call.excinfo is None:
+        text = report.longreprtext
+    else:
+        text = call.excinfo.exconly(tryshort=True)
+    lines = text.strip().splitlines()
+    return lines[0][:300] if lines else "failed"
+
+
+def _output(report: pytest.TestReport) -> str:
+    text = "\n".join(f"--- {title} ---\n{content}" for title, content in report.sections)
+    return text[-_LONGEST_OUTPUT:]
+
+
+def _say(config: pytest.Config, line: str) -> None:
+    reporter = config.pluginmanager.getplugin("terminalreporter")
+    if reporter is not None and not hasattr(config, "workerinput"):
+        reporter.ensure_newline()
+        reporter.write_line(line)

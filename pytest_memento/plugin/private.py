@@ -1,0 +1,273 @@
+"""Everything of pytest and xdist that is not public, in one place: a new release breaks here.
+
+Each function names what it touches; tests/plugin/test_private.py calls each of them.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import types
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+from _pytest._io import TerminalWriter
+from _pytest.config import create_terminal_writer
+from _pytest.python import _ascii_escaped_by_config, path_matches_patterns
+from _pytest.runner import runtestprotocol
+from _pytest.scope import Scope
+from _pytest.skipping import evaluate_skip_marks
+from _pytest.terminal import KNOWN_TYPES, TerminalReporter
+
+FixtureDefs = Mapping[str, Sequence[pytest.FixtureDef[Any]]]
+
+
+def visible_fixtures(node: pytest.Item | pytest.Collector, name: str) -> bool:
+    """Whether a fixture of that name can be had at *node*: ``FixtureManager.getfixturedefs``."""
+    manager = node.session._fixturemanager  # touched: Session._fixturemanager
+    return bool(manager.getfixturedefs(name, node))
+
+
+def give_way(session: pytest.Session, name: str, module: str) -> None:
+    """Put the fixture of *module* below those that other plugins have under the same name.
+
+    (``FixtureManager._arg2node2fixturedefs``; before pytest 9.1 ``._arg2fixturedefs``)
+    """
+
+    def is_there(definition: pytest.FixtureDef[Any]) -> bool:
+        return bool(definition.func.__module__ == module)
+
+    manager: Any = session._fixturemanager
+    if hasattr(manager, "_arg2node2fixturedefs"):
+        nearest_first = manager._arg2node2fixturedefs[name][session]
+        nearest_first.sort(key=is_there)
+    else:
+        nearest_last = manager._arg2fixturedefs[name]
+        nearest_last.sort(key=is_there, reverse=True)
+
+
+def fixtures_of(metafunc: pytest.Metafunc) -> FixtureDefs:
+    """Return name -> definitions, the nearest one last: ``Metafunc._arg2fixturedefs``."""
+    return metafunc._arg2fixturedefs
+
+
+def fixture_definitions(metafunc: pytest.Metafunc, name: str) -> Iterator[pytest.FixtureDef[Any]]:
+    """Yield the definitions of a fixture, the nearest first: those that it overrides and uses.
+
+    (``Metafunc._arg2fixturedefs``, ``FixtureManager.getfixturedefs``)
+    """
+    node = metafunc.definition
+    manager = node.session._fixturemanager
+    chain = metafunc._arg2fixturedefs.get(name) or manager.getfixturedefs(name, node) or ()
+    for definition in reversed(chain):
+        yield definition
+        if name not in definition.argnames:
+            return
+
+
+def collected_by_pytest(path: Path, session: pytest.Session) -> bool:
+    """Whether pytest itself collects *path*: ``path_matches_patterns``."""
+    patterns = session.config.getini("python_files")
+    return session.isinitpath(path) or path_matches_patterns(path, patterns)
+
+
+def is_parametrized(metafunc: pytest.Metafunc) -> bool:
+    """Whether something else has parametrized the function already: ``Metafunc._calls``."""
+    return bool(metafunc._calls)
+
+
+def parametrized_names(metafunc: pytest.Metafunc) -> set[str]:
+    """Return the arguments that something else has parametrized already: ``Metafunc._calls``."""
+    return {name for call in metafunc._calls for name in call.params}
+
+
+def generate(
+    collector: pytest.Module | pytest.Class, name: str, function: object
+) -> list[pytest.Function]:
+    """Make the items of a function anew: ``PyCollector._genfunctions``."""
+    return list(collector._genfunctions(name, function))
+
+
+def parameter_marks(item: pytest.Function) -> list[pytest.Mark]:
+    """Return the marks that came with the parameters of an item: ``Function.callspec``."""
+    return list(item.callspec.marks)
+
+
+def place_parameter(item: pytest.Item, name: str, scope: str, number: int) -> None:
+    """Say how long a parameter lives and which of its values it is: ``Function.callspec``.
+
+    ``parametrize`` takes one scope for all, and takes each set of values for another one.
+    """
+    callspec: Any = item.callspec  # type: ignore[attr-defined]
+    callspec.indices[name] = number
+    callspec._arg2scope[name] = Scope(scope)
+
+
+def outlives(item: pytest.Item, name: str) -> bool:
+    """Whether the value of a parameter lives longer than *item*: ``Function.callspec``."""
+    callspec: Any = item.callspec  # type: ignore[attr-defined]
+    return bool(callspec._arg2scope[name] is not Scope.Function)
+
+
+def renew_parameter(item: pytest.Item, name: str) -> None:
+    """Tear down a parameter, and what depends on it, that pytest may take for its next value.
+
+    pytest compares with ``==``. (``Function._fixtureinfo``, ``Function._request``)
+    """
+    function: Any = item
+    for definition in function._fixtureinfo.name2fixturedefs.get(name, ()):
+        definition.finish(function._request)
+
+
+def id_escape(config: pytest.Config) -> Callable[[str], str]:
+    """Return what makes an id of a text, as parametrize does: ``_ascii_escaped_by_config``."""
+    return functools.partial(_ascii_escaped_by_config, config=config)
+
+
+def skips(item: pytest.Item) -> bool:
+    """Whether a mark skips an item: ``evaluate_skip_marks``."""
+    return evaluate_skip_marks(item) is not None
+
+
+class Probe:
+    """Evaluates one fixture as pytest would for a test at *collector*, and nothing else.
+
+    (``Function(callobj=)``, ``Function._fixtureinfo``, ``runtestprotocol``, ``CaptureManager``)
+    """
+
+    def __init__(self, collector: pytest.Module | pytest.Class, fixture: str) -> None:
+        self._value: list[Any] = []
+        self._fixture = fixture
+
+        def take() -> None:
+            self._value.append(self._item.funcargs[fixture])
+
+        call: Any = take
+        if isinstance(collector, pytest.Class):
+            # A bound method, so that fixtures that are methods get an instance.
+            made: Any = collector
+            call = types.MethodType(lambda _: take(), made.newinstance())
+        self._item: pytest.Function = pytest.Function.from_parent(
+            collector, name=fixture, callobj=call
+        )
+        # Autouse fixtures and those of usefixtures marks are not wanted at collection.
+        self._item.fixturenames = [fixture]
+
+    def definitions(self) -> Iterator[pytest.FixtureDef[Any]]:
+        """Yield the definitions that the value depends on, each once."""
+        manager = self._item.session._fixturemanager
+        waiting, seen = [self._fixture], set()
+        while waiting:
+            name = waiting.pop()
+            if name in seen:
+                continue
+            seen.add(name)
+            for definition in manager.getfixturedefs(name, self._item) or ():
+                yield definition
+                waiting.extend(definition.argnames)
+
+    def run(self) -> tuple[pytest.TestReport | None, Any]:
+        """Return the report that is not a pass, or else the value."""
+        option = self._item.config.option
+        captures = self._captures()
+        planned = {name: getattr(option, name, False) for name in ("setuponly", "setupplan")}
+        for name in planned:
+            setattr(option, name, False)
+        try:
+            reports = runtestprotocol(self._item, log=False, nextitem=None)
+        finally:
+            for name, value in planned.items():
+                setattr(option, name, value)
+            if captures:
+                self._resume_capture()
+        bad = next((report for report in reports if not report.passed), None)
+        return bad, None if bad else self._value[0]
+
+    def _captures(self) -> bool:
+        """Whether output is captured now: of what is collected, that of modules is, and no other.
+
+        (``CaptureManager._global_capturing``)
+        """
+        manager: Any = self._item.config.pluginmanager.getplugin("capturemanager")
+        capturing = manager and manager._global_capturing
+        return bool(capturing and capturing.is_started())
+
+    def _resume_capture(self) -> None:
+        """Go on capturing the collection, which running an item has ended."""
+        self._item.config.pluginmanager.getplugin("capturemanager").resume_global_capture()
+
+
+def tear_down_for(item: pytest.Item, nextitem: pytest.Item | None) -> pytest.TestReport | None:
+    """Tear down what *nextitem* does not need, where *item* was reported without being set up.
+
+    pytest's own protocol does it after each item. Its teardown hook cannot be called here: plugins
+    expect to have seen the set-up. (``Session._setupstate``, ``CaptureManager.item_capture``)
+
+    :return: the report to send, if a teardown failed.
+    """
+    needed = set(nextitem.listchain()) if nextitem is not None else set()
+    state = item.session._setupstate
+    if all(node in needed for node in state.stack):
+        return None
+    capture = item.config.pluginmanager.getplugin("capturemanager")
+    with capture.item_capture("teardown", item) if capture else contextlib.nullcontext():
+        call = pytest.CallInfo.from_call(
+            lambda: state.teardown_exact(nextitem),
+            when="teardown",
+            reraise=(pytest.exit.Exception, KeyboardInterrupt),
+        )
+    return pytest.TestReport.from_item_and_call(item, call) if call.excinfo else None
+
+
+def terminal_writer(config: pytest.Config) -> TerminalWriter:
+    """Return what writes to the terminal where no session is made: ``create_terminal_writer``."""
+    return create_terminal_writer(config)
+
+
+@contextlib.contextmanager
+def whole_terminal(config: pytest.Config) -> Iterator[None]:
+    """Read from the terminal, too, while the body runs: ``CaptureManager.suspend_global_capture``.
+
+    pytest keeps its capture of the input from when conftest files are loaded.
+    """
+    manager: Any = config.pluginmanager.getplugin("capturemanager")
+    if manager is not None:
+        manager.suspend_global_capture(in_=True)
+    yield
+
+
+def adjust_summary_line(
+    reporter: TerminalReporter, colour: str, notes: Mapping[str, Callable[[], str]]
+) -> None:
+    """Show categories first in pytest's last line, in *colour*, each with a note in brackets.
+
+    pytest takes a category that it does not know for a warning. (``build_summary_stats_line``)
+    """
+    original = reporter.build_summary_stats_line
+
+    def build() -> tuple[list[tuple[str, dict[str, bool]]], str]:
+        parts, main = original()
+        counts = {name: len(reporter.stats.get(name, ())) for name in notes}
+        shown = {name: f"{count} {name}" for name, count in counts.items() if count}
+        if not shown or reporter.config.option.collectonly:
+            return parts, main
+        rest = [part for part in parts if part[0] not in shown.values()]
+        if main == "yellow" and _only_good(reporter, set(notes)):
+            main = colour
+        markup = {colour: True, "bold": main == colour}
+        own = [(f"{text}{_in_brackets(notes[name]())}", markup) for name, text in shown.items()]
+        return [*own, *rest], main
+
+    reporter.build_summary_stats_line = build  # type: ignore[method-assign]
+
+
+def _in_brackets(text: str) -> str:
+    return f" ({text})" if text else ""
+
+
+def _only_good(reporter: TerminalReporter, more: set[str]) -> bool:
+    kinds = {kind for kind, reports in reporter.stats.items() if kind and reports}
+    good = {"passed", "skipped", "deselected", "xfailed"}
+    return kinds <= good | more and set(KNOWN_TYPES) >= good

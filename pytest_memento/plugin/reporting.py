@@ -1,0 +1,210 @@
+"""What the terminal shows of experiments. Only where the terminal is: never in a worker."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pytest_memento import table
+from pytest_memento.amounts import about, ago, duration, size
+from pytest_memento.experiment import Status
+from pytest_memento.plugin import private
+from pytest_memento.plugin.bound import BOUND
+from pytest_memento.plugin.collection import Collection
+from pytest_memento.plugin.options import OPTIONS, Options
+from pytest_memento.plugin.outlook import REMARKS, Outlook, expectations
+from pytest_memento.plugin.reports import Ended, told
+from pytest_memento.record import Outcome
+
+_MOST_ROWS = 24
+_ORDER = (Ended.FAILED, Ended.PASSED, Ended.XFAILED, Ended.SKIPPED, Ended.VERIFIED,
+          Ended.CACHED)  # fmt: skip
+
+
+class Reporting:
+    """Header, CACHED, dry run, summary."""
+
+    def __init__(self, options: Options, config: pytest.Config) -> None:
+        self.options = options
+        self.config = config
+        self.saved = 0.0
+        self.ended: dict[tuple[str, int], Mapping[str, Any]] = {}
+        self.plan: list[pytest.Item] = []
+
+    @pytest.hookimpl(trylast=True)
+    def pytest_sessionstart(self) -> None:
+        """Teach pytest's last line that cached and verified are good."""
+        reporter = self.config.pluginmanager.getplugin("terminalreporter")
+        if reporter is not None:
+            notes = {"cached": self._saved_text, "verified": lambda: ""}
+            private.adjust_summary_line(reporter, "green", notes)
+
+    def _saved_text(self) -> str:
+        return f"saved {duration(self.saved)}" if self.saved >= 1 else ""
+
+    # -- before ------------------------------------------------------------------------------------
+
+    def pytest_report_collectionfinish(self, items: Sequence[pytest.Item]) -> list[str]:
+        """Return the header of a session that collects in this process."""
+        if self.config.get_verbosity() < 0:
+            return []
+        if self.options.collect_only:
+            self.plan = [item for item in items if BOUND in item.stash]
+        return self.header(look_ahead(self.config, items), workers=1)
+
+    def header(self, outlook: Outlook, *, workers: int) -> list[str]:
+        """Return the lines that say what the session is going to do."""
+        if not outlook.total:
+            return []
+        store = self.options.store
+        return list(
+            outlook.lines(self.options.cache, self._shown(store.root), store.usage(), workers)
+        )
+
+    def _shown(self, path: Path) -> str:
+        shown = os.path.relpath(path, self.config.invocation_params.dir)
+        return str(path) if shown.startswith("..") else shown
+
+    # -- while it runs -----------------------------------------------------------------------------
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_report_teststatus(self, report: pytest.TestReport) -> tuple[str, str, str] | None:
+        """Show a hit as CACHED, with what it took when it ran."""
+        known = told(report)
+        if known is None or known["ended"] not in (Ended.CACHED.value, Ended.VERIFIED.value):
+            return None
+        if known["ended"] == Ended.VERIFIED.value:
+            return "verified", "v", "VERIFIED"
+        if self.config.get_verbosity() <= 0:  # only the letter is shown
+            return "cached", "c", "CACHED"
+        return "cached", "c", f"CACHED ({_history(known['runtime'], known['at'])})"
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        """Remember how each experiment ended."""
+        known = told(report)
+        if known is None:
+            return
+        # What is run again, as by --reruns, ends as it ends last.
+        self.ended[known["experiment"], known["position"]] = known
+        if known["ended"] == Ended.CACHED.value:
+            self.saved += known["runtime"]
+
+    # -- after -------------------------------------------------------------------------------------
+
+    def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
+        """Print the plan of a dry run, or the table of what came out."""
+        if self.config.get_verbosity() < 0:
+            return
+        width = self.config.get_terminal_writer().fullwidth
+        found = list(self._plan_lines()) if self.plan else list(self._summary_lines(width))
+        if found:
+            terminalreporter.write_sep("=", "memento plan" if self.plan else "memento summary")
+            for line in found:
+                terminalreporter.write_line(line)
+
+    def _plan_lines(self) -> Iterator[str]:
+        bounds = {item: item.stash[BOUND] for item in self.plan}
+        expected = expectations(bounds.values())
+        for item, bound in bounds.items():
+            standing = bound.standing
+            if standing.status is Status.CACHED and standing.past is not None:
+                why = _history(standing.past.runtime, standing.past.ended)
+            else:
+                seconds = expected.get(bound, 0)
+                time_text = f", {about(seconds)}" if seconds >= 1 else ""
+                why = f"{standing.reason}{time_text}"
+            yield f"{item.nodeid}  {standing.status.word}: {why}"
+        yield from self._removed_lines()
+        outlook = Outlook.of(self.plan, self.options.cache)
+        time_text = outlook.time_text(_workers(self.config))
+        run = f"would run {outlook.to_run(self.options.cache)} of {outlook.total}"
+        yield f"{run}, {time_text}" if time_text else run
+
+    def _removed_lines(self) -> Iterator[str]:
+        stems = [(name, stem) for name, all_of in _collection(self.config).removed.items()
+                 for stem in all_of]  # fmt: skip
+        for name, stem in stems[:_MOST_ROWS]:
+            if (record := self.options.store.read(name, stem, Outcome.PASSED)) is not None:
+                when = ago(time.time() - record.ended)
+                yield f"{name}[{record.id}]  removed: not in the matrix any more ({when})"
+        if len(stems) > _MOST_ROWS:
+            yield f"... and {len(stems) - _MOST_ROWS} more removed"
+
+    def _summary_lines(self, width: int) -> Iterator[str]:
+        by_experiment: dict[str, list[Mapping[str, Any]]] = defaultdict(list)
+        for known in self.ended.values():
+            by_experiment[known["experiment"]].append(known)
+        for name, runs in by_experiment.items():
+            if len(by_experiment) > 1:
+                yield f"{name}:"
+            yield from self._table(runs, width)
+
+    def _table(self, runs: Sequence[Mapping[str, Any]], width: int) -> Iterator[str]:
+        most = len(runs) if self.config.get_verbosity() > 1 else _MOST_ROWS
+        order = sorted(runs, key=_rank)
+        shown = [self._complete(known) for known in order[:most]]
+        names = list(dict.fromkeys(name for known in shown for name in known["labels"]))
+        parts = list(dict.fromkeys(part for known in shown for part in known.get("result", ())))
+        columns = [*names, "status", *(part or "result" for part in parts), "runtime", "memory"]
+        yield from table.lines(columns, [_row(known, names, parts) for known in shown], width)
+        if len(runs) > len(shown):
+            yield f"... and {len(runs) - len(shown)} more; all with -vv, or by load_results()"
+
+    def _complete(self, known: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Fetch from the store what the report of a hit leaves out."""
+        if "stem" not in known:
+            return known
+        record = self.options.store.read(known["experiment"], known["stem"], Outcome.PASSED)
+        if record is None:
+            return {**known, "labels": {}}
+        labels = {name: value.label for name, value in record.parameters.items()}
+        result = {name: value.label for name, value in record.result.items()}
+        return {**known, "labels": labels, "result": result, "memory": record.memory}
+
+
+def _rank(known: Mapping[str, Any]) -> tuple[int, int]:
+    return _ORDER.index(Ended(known["ended"])), known["position"]
+
+
+def _row(known: Mapping[str, Any], names: Sequence[str], parts: Sequence[str]) -> list[str]:
+    runtime, memory = known.get("runtime"), known.get("memory")
+    return [
+        *(known["labels"].get(name, "") for name in names),
+        known["ended"],
+        *(known.get("result", {}).get(part, "") for part in parts),
+        "" if runtime is None else duration(runtime),
+        "" if memory is None else size(memory),
+    ]
+
+
+def _history(runtime: float, ended: float) -> str:
+    return f"{duration(runtime)}, {ago(time.time() - ended)}"
+
+
+def _workers(config: pytest.Config) -> int:
+    return len(config.getoption("tx", default=None) or ()) or 1
+
+
+def look_ahead(config: pytest.Config, items: Sequence[pytest.Item]) -> Outlook:
+    """Return what the session is going to do, in the process that has collected."""
+    collection = _collection(config)
+    remarks: list[str] = config.stash.setdefault(REMARKS, [])
+    return Outlook.of(
+        items,
+        config.stash[OPTIONS].cache,
+        excluded=collection.excluded,
+        removed=sum(map(len, collection.removed.values())),
+        remarks=remarks,
+    )
+
+
+def _collection(config: pytest.Config) -> Collection:
+    collection = config.pluginmanager.getplugin("memento-collection")
+    assert isinstance(collection, Collection)
+    return collection

@@ -1,0 +1,71 @@
+"""What a report tells of an experiment: plain data, since reports cross process borders."""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Mapping
+from typing import Any
+
+import pytest
+
+from pytest_memento.plugin.bound import Bound
+
+_NAME = "memento"
+
+
+class Ended(enum.Enum):
+    """How an experiment ended in this session; the value is the word in the summary."""
+
+    CACHED = "cached"
+    VERIFIED = "verified"
+    PASSED = "passed"
+    FAILED = "failed"
+    SKIPPED = "skipped"
+    XFAILED = "xfailed"
+
+    @classmethod
+    def of(cls, report: pytest.TestReport) -> Ended:
+        """Return how the run that *report* tells of ended."""
+        if report.skipped:
+            return cls.XFAILED if hasattr(report, "wasxfail") else cls.SKIPPED
+        return cls.PASSED if report.passed else cls.FAILED
+
+
+def what_to_tell(bound: Bound, ended: Ended) -> dict[str, Any]:
+    """Return what the controller shows of an experiment."""
+    told: dict[str, Any] = {
+        "ended": ended.value,
+        "experiment": bound.experiment.key.experiment,
+        "position": bound.position,
+    }
+    if ended is Ended.CACHED and (past := bound.standing.past) is not None:
+        # The rest is in the store; there may be 100,000 of these.
+        told |= {"stem": bound.experiment.key.stem, "runtime": past.runtime, "at": past.ended}
+    else:
+        told["labels"] = _encodable(bound.experiment.case.labels)
+    if bound.started and ended not in (Ended.CACHED, Ended.SKIPPED):
+        attempt = bound.attempt
+        told |= {"runtime": attempt.measured.runtime, "memory": attempt.measured.memory}
+        if ended in (Ended.PASSED, Ended.VERIFIED):
+            result = {name: value.label for name, value in attempt.described.items()}
+            told["result"] = _encodable(result)
+    return told
+
+
+def attach(report: pytest.TestReport, told: Mapping[str, Any]) -> None:
+    """Write on a report what the controller shows of its experiment."""
+    setattr(report, _NAME, told)
+
+
+def told(report: object) -> Mapping[str, Any] | None:
+    """Return what :func:`attach` wrote on a report, if it is one of an experiment."""
+    return getattr(report, _NAME, None)
+
+
+def _encodable(texts: Mapping[str, str]) -> dict[str, str]:
+    """Escape lone surrogates, as in names of files: one of them would end xdist's session."""
+
+    def escaped(text: str) -> str:
+        return text.encode(errors="backslashreplace").decode()
+
+    return {escaped(name): escaped(text) for name, text in texts.items()}

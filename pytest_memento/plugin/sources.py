@@ -1,0 +1,163 @@
+"""Where a function's matrix comes from, and what it expands to.
+
+The order is: marker, nearest ``matrix`` fixture, module variable.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+
+from pytest_memento.config import nearest
+from pytest_memento.errors import MatrixError
+from pytest_memento.fingerprint import StandIn
+from pytest_memento.labels import one_line
+from pytest_memento.matrix import Choice, Expansion, expand
+from pytest_memento.matrix.words import what as what_is
+from pytest_memento.pause import without_gc
+from pytest_memento.plugin import private
+
+MATRIX = "matrix"
+MARK_WORDS = (MATRIX, "version", "depends")
+"""What the mark ``memento`` takes."""
+
+
+def misspelt_mark(metafunc: pytest.Metafunc) -> str:
+    """Say what a mark ``memento`` of a function was given that it does not take."""
+    for mark in metafunc.definition.iter_markers("memento"):
+        if mark.args:
+            what = one_line(repr(mark.args[0]), 60)
+            return f"@pytest.mark.memento does not know {what}: write memento(matrix=...)"
+        for word in mark.kwargs:
+            if word not in MARK_WORDS:
+                near = nearest(word, MARK_WORDS)
+                hint = f"did you mean {near!r}?" if near else f"it takes {', '.join(MARK_WORDS)}"
+                return f"@pytest.mark.memento does not know {word!r} ({hint})"
+    return ""
+
+
+def why_no_matrix(metafunc: pytest.Metafunc) -> str:
+    """Say what is missing where a function of an experiment file has no matrix."""
+    if wrong := misspelt_mark(metafunc):
+        return wrong
+    if not hasattr(metafunc.module, MATRIX):
+        return (
+            "no matrix: define a fixture 'matrix', a module variable 'matrix', or use"
+            " @pytest.mark.memento(matrix=...)"
+        )
+    found = getattr(metafunc.module, MATRIX)
+    if callable(found):
+        return "no matrix: 'matrix' is a function, not a fixture: decorate it with @pytest.fixture"
+    return f"no matrix: the module variable 'matrix' is {what_is(found)}, not a dict or a list"
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """A matrix as it was found: its expansion, or why there is none."""
+
+    expansion: Expansion | None = None
+    skipped: str = ""
+    failed: str = ""
+
+
+class Sources:
+    """Finds matrices, and evaluates each only once.
+
+    :param stand_in: the user's way to fingerprint values.
+    """
+
+    def __init__(self, stand_in: StandIn | None) -> None:
+        self._stand_in = stand_in
+        self._known: dict[tuple[object, ...], Source] = {}
+
+    def find(self, metafunc: pytest.Metafunc) -> Source | None:
+        """Return the matrix of a function: marker, nearest fixture, module variable."""
+        marks = metafunc.definition.iter_markers("memento")
+        if given := [mark.kwargs[MATRIX] for mark in marks if MATRIX in mark.kwargs]:
+            return self._source((id(given[0]),), lambda: self._expand(given[0]))
+        collector = metafunc.definition.parent
+        assert isinstance(collector, (pytest.Module, pytest.Class))
+        if private.visible_fixtures(metafunc.definition, MATRIX):
+            probe = private.Probe(collector, MATRIX)
+            return self._source(_identity(probe, collector), lambda: self._evaluate(probe))
+        variable = getattr(metafunc.module, MATRIX, None)
+        if isinstance(variable, (dict, list)):
+            return self._source((id(variable),), lambda: self._expand(variable))
+        return None
+
+    def _source(self, key: tuple[object, ...], make: Callable[[], Source]) -> Source:
+        """Evaluate a matrix once, however many functions use it."""
+        if key not in self._known:
+            self._known[key] = make()
+        return self._known[key]
+
+    def _evaluate(self, probe: private.Probe) -> Source:
+        report, value = probe.run()
+        if report is None:
+            return self._expand(value)
+        if report.skipped:
+            reason = report.longrepr[2] if isinstance(report.longrepr, tuple) else report.longrepr
+            return Source(skipped=str(reason))
+        sections = "".join(f"\n{title}\n{text}" for title, text in report.sections)
+        return Source(failed=f"the matrix fixture failed\n{report.longreprtext}{sections}")
+
+    def _expand(self, matrix: object) -> Source:
+        try:
+            with without_gc():
+                return Source(expand(_translated(matrix), stand_in=self._stand_in))
+        except MatrixError as error:
+            return Source(failed=str(error))
+
+
+def _identity(probe: private.Probe, collector: pytest.Collector) -> tuple[object, ...]:
+    """Return what a matrix fixture's value depends on: the fixtures behind it, all overrides."""
+    definitions = tuple(probe.definitions())
+    looks_around = any("request" in definition.argnames for definition in definitions)
+    return (*definitions, collector) if looks_around else definitions
+
+
+def _translated(matrix: Any) -> Any:
+    """Return a matrix with each ``pytest.param`` as a :class:`Choice`."""
+    if isinstance(matrix, (list, tuple)):
+        return [_translated(part) for part in matrix]
+    if not isinstance(matrix, Mapping):
+        return matrix
+    new = dict(matrix)
+    if isinstance(parameters := matrix.get("parameters"), Mapping):
+        new["parameters"] = {
+            name: _choices(values, str(name).count(",") + 1) for name, values in parameters.items()
+        }
+    if isinstance(matrix.get("include"), (list, tuple)):
+        new["include"] = [_included(entry) for entry in matrix["include"]]
+    return new
+
+
+def _choices(values: Any, width: int) -> Any:
+    if not isinstance(values, (list, tuple)):
+        return values
+    return [_choice(value, width) for value in values]
+
+
+def _included(entry: Any) -> Any:
+    if isinstance(entry, Mapping):
+        return {name: _choice(value, 1) for name, value in entry.items()}
+    choice = _choice(entry, 1)
+    if isinstance(choice, Choice):
+        return Choice(_included(choice.value), choice.label, choice.tags)
+    return entry
+
+
+def _choice(value: Any, width: int) -> Any:
+    if not isinstance(value, _ParameterSet):
+        return value
+    values = value.values
+    if width == 1 and len(values) != 1:
+        raise MatrixError(f"pytest.param has {len(values)} values where one is needed: {values!r}")
+    text = value.id if isinstance(value.id, str) else None
+    return Choice(values[0] if len(values) == 1 else tuple(values), text, tuple(value.marks))
+
+
+_ParameterSet: type[Any] = type(pytest.param(0))

@@ -1,0 +1,135 @@
+"""``--memento-accept``: stale results that the user declares valid for the present code."""
+
+from __future__ import annotations
+
+import getpass
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from pytest_memento import load_results
+
+Notes = Callable[[], list[str]]
+
+
+@pytest.fixture
+def stale(pytester: pytest.Pytester, squares: Path, notes: Notes) -> Path:
+    """Three results, of code that says the same in other words."""
+    pytester.runpytest()
+    notes()
+    squares.write_text(squares.read_text().replace("x * x", "x ** 2"))
+    return squares
+
+
+def test_all(pytester: pytest.Pytester, stale: Path, notes: Notes) -> None:
+    result = pytester.runpytest("--memento-accept")
+    result.stdout.fnmatch_lines(
+        [
+            "memento: 3 experiments: 3 cached; *",
+            "memento: 3 stale results accepted for the present*",
+        ]
+    )
+    assert result.parseoutcomes() == {"cached": 3}
+    assert pytester.runpytest().parseoutcomes() == {"cached": 3}
+    assert notes() == []
+    assert [result.value for result in load_results("exp_squares.py")] == [1, 4, 9]
+
+
+def test_on_record(pytester: pytest.Pytester, stale: Path) -> None:
+    (before, *_) = load_results("exp_squares.py")
+    assert before.accepted == {}
+    pytester.runpytest("--memento-accept")
+    (after, *_) = load_results("exp_squares.py")
+    assert after.accepted["by"].startswith(f"{getpass.getuser()}@")
+    assert time.time() - 60 < after.accepted["at"] <= time.time()
+    assert len(after.accepted["code"]) == 32
+    assert after.start_time == before.start_time
+
+
+def test_a_later_change_makes_them_stale_again(
+    pytester: pytest.Pytester, stale: Path, notes: Notes
+) -> None:
+    pytester.runpytest("--memento-accept")
+    source = stale.read_text()
+    stale.write_text(source.replace("x ** 2", "x ** 3"))
+    assert pytester.runpytest().parseoutcomes() == {"passed": 3}
+    stale.write_text(source.replace("x ** 2", "x * x"))
+    assert pytester.runpytest().parseoutcomes() == {"cached": 3}  # as it was computed with
+
+
+def test_some(pytester: pytest.Pytester, stale: Path, notes: Notes) -> None:
+    result = pytester.runpytest("--memento-accept=x < 3 and status == 'stale'", "-k", "1 or 3")
+    result.stdout.fnmatch_lines(["memento: 1 stale result accepted for the present code"])
+    assert result.parseoutcomes() == {"cached": 1, "passed": 1, "deselected": 1}
+    assert notes() == ["x=3"]
+    assert pytester.runpytest().parseoutcomes() == {"cached": 2, "passed": 1}
+
+
+def test_in_workers(pytester: pytest.Pytester, stale: Path, notes: Notes, xdist: None) -> None:
+    result = pytester.runpytest_subprocess("--memento-accept", "-n2")
+    result.stdout.fnmatch_lines(["memento: 3 stale results accepted for the present code"])
+    assert result.parseoutcomes() == {"cached": 3}
+    assert notes() == []
+
+
+def test_a_dry_run_changes_nothing(pytester: pytest.Pytester, stale: Path) -> None:
+    result = pytester.runpytest("--collect-only", "--memento-accept")
+    result.stdout.fnmatch_lines(["memento: 3 stale results would be accepted for the present code"])
+    assert pytester.runpytest().parseoutcomes() == {"passed": 3}
+
+
+def test_not_with_other_settings(pytester: pytest.Pytester, squares: Path, notes: Notes) -> None:
+    squares.write_text(
+        squares.read_text().replace("matrix = {", "matrix = {'settings': {'n': 1}, ")
+    )
+    pytester.runpytest()
+    notes()
+    squares.write_text(squares.read_text().replace("'n': 1", "'n': 2"))
+    result = pytester.runpytest("--memento-accept")
+    result.stdout.fnmatch_lines(["memento: 3 not accepted: its settings differ"])
+    assert result.parseoutcomes() == {"passed": 3}
+
+
+def test_data_files_and_artifacts(pytester: pytest.Pytester, notes: Notes) -> None:
+    pytester.makepyfile(
+        exp_a="""
+        matrix = {"parameters": {"x": [1]}}
+        def experiment(context, x):
+            (context.dir / "kept").write_text("1")
+            return context.depends_on("data").read_text()
+        """
+    )
+    data = pytester.path / "data"
+    data.write_text("1")
+    pytester.runpytest()
+    data.write_text("2")
+    assert pytester.runpytest("--memento-accept").parseoutcomes() == {"cached": 1}
+    path = pytester.path / "exp_a.py"
+    path.write_text(path.read_text().replace('"kept"', "'ke' 'pt' ''") + "\n")
+    path.write_text(path.read_text().replace('write_text("1")', 'write_text("2")'))
+    assert pytester.runpytest("--memento-accept").parseoutcomes() == {"cached": 1}
+    (result,) = load_results("exp_a.py")
+    assert result.value == "1"
+    assert (result.dir / "kept").read_text() == "1"
+    assert result.accepted["before"]["before"] == {}
+    data.write_text("3")
+    assert pytester.runpytest("--memento-accept=x == 2").parseoutcomes() == {"passed": 1}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--memento-accept=y == 1"], "*--memento-accept: *no experiment has 'y'*"),
+        (["--memento-accept=x =="], "*--memento-accept: *"),
+        (["--memento-accept", "exp_squares.py"], "*takes 'exp_squares.py' for its expression: *"),
+        (["--memento-accept", "--memento-cache=refresh"], "*not with --memento-cache=refresh"),
+        (["--memento-accept", "--cache-clear"], "*not with --memento-cache=refresh"),
+    ],
+)
+def test_mistakes(pytester: pytest.Pytester, stale: Path, arguments: list[str], said: str) -> None:
+    result = pytester.runpytest(*arguments)
+    result.stderr.fnmatch_lines([f"ERROR: {said}"])
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    assert pytester.runpytest().parseoutcomes() == {"passed": 3}
