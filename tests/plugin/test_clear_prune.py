@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import select
 import subprocess
 import sys
 import time
@@ -353,15 +354,19 @@ def answer(text: str, *arguments: str) -> tuple[int, str]:
     ) as process:
         os.close(theirs)
         shown = b""
-        while (data := _read(ours)) and (shown := shown + data):
-            if text and shown.endswith(b"[y/N] "):
+        again = ""
+        while (data := _read(ours, again)) and (shown := shown + data):
+            if not again and shown.endswith(b"[y/N] "):
                 os.write(ours, text.encode())
-                text = ""
+                again = text
     os.close(ours)
     return process.returncode, shown.decode().replace("\r\n", "\n")
 
 
-def _read(descriptor: int) -> bytes:
+def _read(descriptor: int, typed: str) -> bytes:
+    # Ctrl-C between the question and the wait for an answer interrupts nothing: press it again.
+    while typed == "\x03" and not select.select([descriptor], [], [], 1)[0]:
+        os.write(descriptor, typed.encode())
     try:
         return os.read(descriptor, 4096)
     except OSError:  # the other side is closed
