@@ -18,6 +18,8 @@ from pytest_memento.claims import claimed
 Notes = Callable[[], list[str]]
 HEAD = "id * status * why * size * age"
 
+CONTROLS = ("\x03", "\x04")
+
 # The terminal becomes that of the process, so that Ctrl-C reaches it.
 AT_TERMINAL = """
 import fcntl, sys, termios
@@ -364,8 +366,8 @@ def answer(text: str, *arguments: str) -> tuple[int, str]:
 
 
 def _read(descriptor: int, typed: str) -> bytes:
-    # Ctrl-C between the question and the wait for an answer interrupts nothing: press it again.
-    while typed == "\x03" and not select.select([descriptor], [], [], 1)[0]:
+    # Ctrl-C and Ctrl-D between the question and the wait for an answer can be lost: press again.
+    while typed in CONTROLS and not select.select([descriptor], [], [], 1)[0]:
         os.write(descriptor, typed.encode())
     try:
         return os.read(descriptor, 4096)
