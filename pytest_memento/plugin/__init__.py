@@ -12,6 +12,8 @@ execution       hits are replayed, misses run and are published
 seeding         the global random generators while an experiment runs
 reporting       what the terminal shows
 distribution    what crosses between xdist's workers and their controller
+scheduling      the schedule in xdist's controller
+idle            the item that a worker runs while it waits to be told the next one
 private         everything of pytest or xdist that is not public
 """
 
@@ -25,12 +27,15 @@ import pytest
 from pytest_memento.plugin import care, fixtures, hookspecs, options
 from pytest_memento.plugin.acceptance import Acceptance
 from pytest_memento.plugin.collection import Collection
-from pytest_memento.plugin.distribution import Controller, Worker
+from pytest_memento.plugin.distribution import Controller, Worker, is_scheduled_here
 from pytest_memento.plugin.execution import Execution
+from pytest_memento.plugin.idle import Idling
 from pytest_memento.plugin.options import OPTIONS
 from pytest_memento.plugin.reporting import Reporting
+from pytest_memento.plugin.scheduling import is_chosen_by_user
 from pytest_memento.plugin.seeding import Seeding
 from pytest_memento.plugin.selection import Selection
+from pytest_memento.plugin.stopping import Interrupts, PatientWorker, allowance_of
 from pytest_memento.plugin.verification import Verification
 from pytest_memento.processors import usable
 
@@ -58,19 +63,39 @@ def pytest_configure(config: pytest.Config) -> None:
         register(Selection(chosen, chosen.select), "memento-selection")
     if chosen.accepts:
         register(Acceptance(chosen, chosen.accept), "memento-acceptance")
-    register(Execution(chosen), "memento-execution")
+    workerinput = getattr(config, "workerinput", None)
+    is_worker, is_distributed = workerinput is not None, _is_distributed(config)
+    is_scheduled = is_scheduled_here(config) if is_worker else not is_chosen_by_user(config)
+    allowance = allowance_of(
+        chosen, is_worker=is_worker, is_scheduled=is_scheduled, is_distributed=is_distributed
+    )
+    execution = Execution(chosen, allowance)
+    register(execution, "memento-execution")
     if chosen.seeds:
         register(Seeding(chosen), "memento-seeding")
-    workerinput = getattr(config, "workerinput", None)
     if workerinput is not None:
-        register(Worker(workerinput), "memento-worker")
+        register(Worker(workerinput, is_scheduled=is_scheduled), "memento-worker")
+        if is_scheduled:
+            register(Idling(), "memento-idling")
+            register(PatientWorker(), "memento-patience")
     if chosen.verify is not None:  # after these, so that it comes before them
         register(Verification(chosen, chosen.verify), "memento-verification")
     if workerinput is not None:
         return
-    register(Reporting(chosen, config), "memento-reporting")
-    if config.pluginmanager.hasplugin("xdist"):
-        register(Controller(chosen, config), "memento-controller")
+    register(Reporting(chosen, config, allowance), "memento-reporting")
+    if is_distributed:
+        controller = Controller(chosen, config, allowance, is_scheduled=is_scheduled)
+        register(controller, "memento-controller")
+        register(Interrupts(controller.running, controller.halt), "memento-interrupts")
+    else:
+        register(Interrupts(execution.count_running, execution.halt), "memento-interrupts")
+
+
+def _is_distributed(config: pytest.Config) -> bool:
+    """Whether this is the controller of xdist's workers."""
+    option = config.option
+    distributes = getattr(option, "dist", "no") != "no" and bool(getattr(option, "tx", None))
+    return distributes and not option.collectonly
 
 
 @pytest.hookimpl(wrapper=True, optionalhook=True)

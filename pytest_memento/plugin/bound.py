@@ -25,7 +25,16 @@ class Bound:
     :param position: among the configurations of its function.
     """
 
-    __slots__ = ("_attempt", "beside", "experiment", "position", "put_off", "refused", "standing")
+    __slots__ = (
+        "_attempt",
+        "beside",
+        "experiment",
+        "passed_over",
+        "position",
+        "put_off",
+        "refused",
+        "standing",
+    )
 
     def __init__(self, experiment: Experiment, standing: Standing, position: int) -> None:
         self.experiment = experiment
@@ -33,6 +42,7 @@ class Bound:
         self.standing = standing
         self.refused = ""  # why it is not run
         self.put_off = False  # whether its turn came once while another session ran it
+        self.passed_over = False  # whether it is not begun, and has no outcome
         self.beside: Store | None = None
         """Where it runs if only to be compared with what is stored."""
         self._attempt: Attempt | None = None

@@ -22,18 +22,26 @@ from pytest_memento.errors import DamagedError, StoreError
 from pytest_memento.plugin.bound import BOUND
 from pytest_memento.plugin.options import COMMAND, OPTIONS, Options
 from pytest_memento.plugin.outlook import Outlook
+from pytest_memento.plugin.plan import Plan
 from pytest_memento.plugin.reporting import Reporting, look_ahead
 from pytest_memento.plugin.reports import Ended, attach, what_to_tell
+from pytest_memento.plugin.scheduling import ExperimentScheduling
 from pytest_memento.record import Record
+from pytest_memento.schedule import Allowance
 
 _INPUT = "memento_notes"
+_SCHEDULED = "memento_scheduled"
 _OUTPUT = "memento_refused"
 
 
 class Worker:
-    """Leaves notes for the controller."""
+    """Leaves notes for the controller.
 
-    def __init__(self, workerinput: dict[str, Any]) -> None:
+    :param is_scheduled: whether the controller needs a plan, see ``scheduling``.
+    """
+
+    def __init__(self, workerinput: dict[str, Any], *, is_scheduled: bool) -> None:
+        self._is_scheduled = is_scheduled
         self._notes = Path(workerinput.get(_INPUT, "/nonexistent"))
         self._id = str(workerinput["workerid"])
 
@@ -41,6 +49,10 @@ class Worker:
     def pytest_collection_finish(self, session: pytest.Session) -> None:
         """Say what the session is going to do, before xdist says that collection is over."""
         self._leave("outlook", look_ahead(session.config, session.items).to_json())
+        if self._is_scheduled and not self._is_agreed("plan"):
+            plan = Plan.of(session.config, session.items, session.config.stash[OPTIONS])
+            if plan is not None:
+                self._agree("plan", plan.to_json())
 
     def pytest_runtest_setup(self, item: pytest.Item) -> None:
         """Say which experiment is about to run."""
@@ -56,32 +68,84 @@ class Worker:
         """Return what the first worker said."""
         if not self._notes.is_dir():
             return mine
-        own, agreed = self._notes / f"{self._id}.{what}", self._notes / f"agreed.{what}"
-        own.write_text(json.dumps(mine), encoding="utf-8")
-        with contextlib.suppress(FileExistsError):
-            os.link(own, agreed)
-        said: list[str] = json.loads(agreed.read_text(encoding="utf-8"))
+        self._agree(what, mine)
+        said: list[str] = json.loads(self._agreed(what).read_text(encoding="utf-8"))
         return said
 
-    def _leave(self, kind: str, note: dict[str, Any]) -> None:
+    def _agree(self, what: str, mine: object) -> None:
+        self._leave(what, mine)
+        with contextlib.suppress(OSError):  # the first one counts
+            os.link(self._notes / f"{self._id}.{what}", self._agreed(what))
+
+    def _is_agreed(self, what: str) -> bool:
+        return self._agreed(what).exists()
+
+    def _agreed(self, what: str) -> Path:
+        return self._notes / f"agreed.{what}"
+
+    def _leave(self, kind: str, note: object) -> None:
         if self._notes.is_dir():
             (self._notes / f"{self._id}.{kind}").write_text(json.dumps(note), encoding="utf-8")
 
 
 class Controller:
-    """Reads the notes of the workers."""
+    """Reads the notes of the workers.
 
-    def __init__(self, options: Options, config: pytest.Config) -> None:
+    :param allowance: what may be begun.
+    :param is_scheduled: whether it is our schedule that decides; else the user has chosen another.
+    """
+
+    def __init__(
+        self, options: Options, config: pytest.Config, allowance: Allowance, *, is_scheduled: bool
+    ) -> None:
         self.options = options
+        self.allowance = allowance
+        self._failures = 0
         self.config = config
         self._directory = tempfile.TemporaryDirectory(prefix="memento-notes-")
         self._has_header = False
+        self._scheduling: ExperimentScheduling | None = None
+        self._is_scheduled = is_scheduled
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_configure_node(self, node: Any) -> None:
         """Tell a worker where to leave notes, and what was typed."""
         node.workerinput[_INPUT] = self._directory.name
+        node.workerinput[_SCHEDULED] = self._is_scheduled
         node.workerinput[COMMAND] = list(self.options.command)
+
+    @pytest.hookimpl(optionalhook=True)
+    def pytest_xdist_make_scheduler(
+        self, config: pytest.Config, log: Any
+    ) -> ExperimentScheduling | None:
+        """Schedule experiments, unless the user has chosen how to distribute."""
+        if self._is_scheduled:
+            self._scheduling = ExperimentScheduling(config, log, self._read_plan, self.allowance)
+        return self._scheduling
+
+    def _read_plan(self) -> Plan | None:
+        note = self._read("agreed.plan")
+        return None if note is None else Plan.from_json(note)
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        """Tell the schedule what was reported."""
+        self._failures += report.failed
+        if self._scheduling is None:
+            return
+        self._scheduling.saw(report)
+        most = self.config.option.maxfail
+        if most and self._failures >= most:
+            self.halt(f"{self._failures} failure{'s' if self._failures > 1 else ''}")
+
+    def running(self) -> int:
+        """How many experiments run now."""
+        work = self._scheduling.work if self._scheduling else None
+        return len(list(work.running())) if work else 0
+
+    def halt(self, why: str) -> None:
+        """Have nothing more begun."""
+        if self._scheduling is not None:
+            self._scheduling.halt(why)
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_xdist_node_collection_finished(self, node: Any) -> None:
@@ -138,6 +202,11 @@ class Controller:
 
     def _is_quiet(self) -> bool:
         return self.config.get_verbosity() < 0
+
+
+def is_scheduled_here(config: pytest.Config) -> bool:
+    """Whether a worker is sent what our schedule has chosen."""
+    return bool(getattr(config, "workerinput", {}).get(_SCHEDULED))
 
 
 def agree(config: pytest.Config, what: str, mine: list[str]) -> list[str]:

@@ -16,8 +16,11 @@ from pytest_memento.pause import without_gc
 from pytest_memento.plugin import private
 from pytest_memento.plugin.bound import BOUND, Bound
 from pytest_memento.plugin.hits import Hit, is_hit
+from pytest_memento.plugin.idle import Idle
 from pytest_memento.plugin.options import Cache, Options
-from pytest_memento.plugin.reports import Ended, attach, what_to_tell
+from pytest_memento.plugin.plan import in_turn, runs
+from pytest_memento.plugin.reports import Ended, attach, report_in_one, what_to_tell
+from pytest_memento.schedule import Allowance
 
 _LONGEST_OUTPUT = 100_000
 _FUNCTION = pytest.StashKey[Callable[..., Any]]()
@@ -29,14 +32,30 @@ class _ElsewhereError(Exception):
 
 
 class Execution:
-    """What happens to an item that is bound to an experiment."""
+    """What happens to an item that is bound to an experiment.
 
-    def __init__(self, options: Options) -> None:
+    :param allowance: what may be begun.
+    """
+
+    def __init__(self, options: Options, allowance: Allowance) -> None:
         self.options = options
+        self.allowance = allowance
+        self.running: pytest.Item | None = None
+        """The experiment that is running now."""
         self._claim = ExitStack()
         self._put_off: dict[pytest.Item, bool] = {}
         self._given: dict[str, Any] = {}
         self._shared: dict[tuple[str, str | None], Any] = {}
+
+    def count_running(self) -> int:
+        """How many experiments run now."""
+        return int(self.running is not None)
+
+    def halt(self, why: str) -> None:
+        """End the session when what runs now has ended."""
+        self.allowance.stop(why)
+        if self.running is not None:
+            self.running.session.shouldstop = f"{why}; what was running has been finished"
 
     # -- instead of running ------------------------------------------------------------------------
 
@@ -46,7 +65,8 @@ class Execution:
         items = session.items
         if self._may_report_at_once(session):
             with without_gc():
-                session.items = [item for item in items if not self._report_hit(item)]
+                left = [item for item in items if not self._report_hit(item)]
+                session.items = in_turn(session.config, left, self.options)
         try:
             return (yield)
         finally:
@@ -74,10 +94,21 @@ class Execution:
     ) -> Generator[None, Any, Any]:
         """Run under a claim, so that no other session computes the same."""
         bound = item.stash.get(BOUND, None)
-        with self._claim:
-            if bound is not None and self._is_claimed(item, bound):
-                self._take_claim(item, bound, may_put_off=nextitem is not None)
+        if bound is None or not runs(item, self.options):
             return (yield)
+        if not self.allowance.begin(item):
+            bound.passed_over = True
+            return (yield)
+        with self._claim:
+            if self._is_stored(bound):
+                self._take_claim(item, bound, may_put_off=_may_come_back(item, nextitem))
+            if not runs(item, self.options) or item in self._put_off:
+                self.allowance.give_back(item)
+            self.running = item
+            try:
+                return (yield)
+            finally:
+                self.running = None
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtest_protocol(
@@ -87,8 +118,11 @@ class Execution:
         bound = item.stash.get(BOUND, None)
         if bound is None:
             return None
-        if self._put_off.pop(item, False):
-            item.session.items.append(item)
+        if bound.passed_over:
+            pass
+        elif self._put_off.pop(item, False):
+            if not isinstance(nextitem, Idle):  # else the controller sends it again
+                item.session.items.append(item)
         elif self._is_hit(item, bound):
             self._report(item, bound, Ended.CACHED)
         elif self._is_missing(item, bound):
@@ -106,11 +140,6 @@ class Execution:
     def _is_hit(self, item: pytest.Item, bound: Bound) -> bool:
         return self.options.reads and is_hit(item, bound)
 
-    def _is_claimed(self, item: pytest.Item, bound: Bound) -> bool:
-        """Whether other sessions must not run it meanwhile."""
-        runs = self.options.cache is not Cache.ONLY and not self._is_hit(item, bound)
-        return runs and self._is_stored(bound)
-
     def _is_missing(self, item: pytest.Item, bound: Bound) -> bool:
         """Whether a result is wanted that is not stored, and may not be computed."""
         return self.options.cache is Cache.ONLY and not bound.beside and not private.skips(item)
@@ -120,8 +149,7 @@ class Execution:
 
     def _take_claim(self, item: pytest.Item, bound: Bound, *, may_put_off: bool) -> None:
         key, store = bound.experiment.key, self.options.store
-        # A worker under xdist runs what it is told; a serial session can come back to an item.
-        may_put_off &= not hasattr(item.config, "workerinput") and not bound.put_off
+        may_put_off &= not bound.put_off
 
         def waiting(owner: Owner | None) -> None:
             if may_put_off:
@@ -143,20 +171,8 @@ class Execution:
 
     @staticmethod
     def _report(item: pytest.Item, bound: Bound, ended: Ended, message: str = "") -> None:
-        """Send one report that stands for set-up, call and tear-down."""
-        hook, nodeid, location = item.ihook, item.nodeid, item.location
-        report = pytest.TestReport(
-            nodeid=nodeid,
-            location=location,
-            keywords={},
-            outcome="failed" if message else "passed",
-            longrepr=message or None,
-            when="call",
-        )
-        attach(report, what_to_tell(bound, ended))
-        hook.pytest_runtest_logstart(nodeid=nodeid, location=location)
-        hook.pytest_runtest_logreport(report=report)
-        hook.pytest_runtest_logfinish(nodeid=nodeid, location=location)
+        told = what_to_tell(bound, ended)
+        report_in_one(item.ihook, item.nodeid, item.location, told, message)
 
     # -- running -----------------------------------------------------------------------------------
 
@@ -268,6 +284,13 @@ class Execution:
             bound.attempt.publish_failure(error, report.longreprtext, _output(report))
         except StoreError as cause:
             report.sections.append(("memento", f"the failure could not be recorded: {cause}"))
+
+
+def _may_come_back(item: pytest.Item, nextitem: pytest.Item | None) -> bool:
+    """Whether an item can be left for later: a worker of xdist's own schedule has to run it now."""
+    if hasattr(item.config, "workerinput"):
+        return isinstance(nextitem, Idle)
+    return nextitem is not None
 
 
 def _judge_parts(attempt: Attempt, report: pytest.TestReport) -> None:

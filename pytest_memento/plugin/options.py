@@ -17,6 +17,7 @@ from typing import Literal, TypeVar
 import pytest
 
 from pytest_memento import packages
+from pytest_memento.amounts import to_seconds
 from pytest_memento.command import masked
 from pytest_memento.errors import QueryError
 from pytest_memento.locate import ENVIRONMENT
@@ -86,6 +87,8 @@ class Options:
     :param accepts: whether stale results are declared valid.
     :param accept: what must hold for these; ``None`` for all.
     :param verify: how many of the cached experiments to compute again; ``None`` for none.
+    :param limit: how many experiments are begun at most; ``None`` for all.
+    :param budget: for how many seconds experiments are begun; ``None`` for ever.
     :param seeds: whether the global random generators are seeded for each experiment.
     :param command: what was typed, without secrets.
     """
@@ -100,6 +103,8 @@ class Options:
     accepts: bool = False
     accept: Query | None = None
     verify: Sample | None = None
+    limit: int | None = None
+    budget: float | None = None
     seeds: bool = True
     command: tuple[str, ...] = ()
 
@@ -158,6 +163,18 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         metavar="SAMPLE",
         help="run a sample of the cached experiments again, 5%% of them or a number, and compare:"
         " what differs fails, the stored result stays",
+    )
+    group.addoption(
+        "--memento-limit",
+        type=int,
+        metavar="N",
+        help="begin at most N experiments",
+    )
+    group.addoption(
+        "--memento-budget",
+        metavar="TIME",
+        help="begin no experiment when the session has lasted that long: 3h, 90m, 1h30m. Those that"
+        " run then go on to their end",
     )
     group.addoption(
         "--memento-clear",
@@ -242,6 +259,8 @@ def read(config: pytest.Config) -> Options:
         accepts=accept is not None,
         accept=accept or None,
         verify=verify,
+        limit=_limit(config),
+        budget=_budget(config),
         seeds=config.getini("memento_seed"),
         command=_command(config),
     )
@@ -287,6 +306,21 @@ def _verify(config: pytest.Config) -> Sample | None:
         raise pytest.UsageError(
             f"--memento-verify takes a share such as 5% or a number such as 20, not {text!r}"
         ) from None
+
+
+def _limit(config: pytest.Config) -> int | None:
+    limit: int | None = config.getoption("memento_limit")
+    if limit is not None and limit < 0:
+        raise pytest.UsageError(f"--memento-limit takes a number such as 20, not {limit}")
+    return limit
+
+
+def _budget(config: pytest.Config) -> float | None:
+    text = config.getoption("memento_budget")
+    try:
+        return None if text is None else to_seconds(text)
+    except ValueError as error:
+        raise pytest.UsageError(f"--memento-budget: {error}") from None
 
 
 def expression(config: pytest.Config, name: str) -> Query | None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import statistics
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -14,6 +13,7 @@ from pytest_memento.amounts import about, size
 from pytest_memento.experiment import Status
 from pytest_memento.plugin.bound import BOUND, Bound
 from pytest_memento.plugin.options import Cache
+from pytest_memento.runtimes import Runtimes
 from pytest_memento.store import Usage
 
 REMARKS = pytest.StashKey[list[str]]()
@@ -105,20 +105,35 @@ class Outlook:
 def expectations(bounds: Iterable[Bound]) -> dict[Bound, float]:
     """Return the seconds each experiment is expected to take, where there is a way to know.
 
-    That is what it took before, with other code or settings too; else the median of what the
-    same function took in other configurations.
+    That is what it took before, with other code or settings too; else what similar configurations
+    of the same function let expect. What failed before would have taken that long at least.
     """
     bounds = list(bounds)
-    known: dict[str, list[float]] = defaultdict(list)
+    runs: dict[str, list[tuple[Mapping[str, str], float]]] = defaultdict(list)
     for bound in bounds:
-        if bound.standing.past is not None:
-            known[bound.experiment.key.experiment].append(bound.standing.past.runtime)
-    medians = {name: statistics.median(times) for name, times in known.items()}
-    return {
-        bound: past.runtime if (past := bound.standing.past) else medians[name]
-        for bound in bounds
-        if (name := bound.experiment.key.experiment) in medians
-    }
+        if (past := bound.standing.past) is not None and _has_passed(bound):
+            runs[bound.experiment.key.experiment].append((_values(bound), past.runtime))
+    models = {name: Runtimes(known) for name, known in runs.items()}
+    found = {bound: _expectation(bound, models) for bound in bounds}
+    return {bound: seconds for bound, seconds in found.items() if seconds is not None}
+
+
+def _expectation(bound: Bound, models: Mapping[str, Runtimes]) -> float | None:
+    past, model = bound.standing.past, models.get(bound.experiment.key.experiment)
+    if past is not None and _has_passed(bound):
+        return past.runtime
+    similar = model.expected(_values(bound)) if model else None
+    return similar if past is None or similar is None else max(similar, past.runtime)
+
+
+def _has_passed(bound: Bound) -> bool:
+    return bound.standing.status is not Status.FAILED
+
+
+def _values(bound: Bound) -> dict[str, str]:
+    """Return what tells the values of the parameters apart, those without a digest left out."""
+    case = bound.experiment.case
+    return {name: case.digests[name] for name in case.config if name in case.digests}
 
 
 def _expected(bounds: Sequence[Bound], cache: Cache) -> Iterator[float]:

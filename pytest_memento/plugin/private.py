@@ -199,6 +199,39 @@ class Probe:
         self._item.config.pluginmanager.getplugin("capturemanager").resume_global_capture()
 
 
+def stand_beside(item: pytest.Item, other: pytest.Item) -> None:
+    """Make *item* look like *other*, at the same place of the tree: ``Node._nodeid``."""
+    item.parent, item.name = other.parent, other.name
+    item._nodeid = other.nodeid  # type: ignore[attr-defined]  # not in the types
+    item.__dict__["location"] = other.location
+
+
+def wide_fixtures(item: pytest.Item) -> Iterator[tuple[str, str, int | None]]:
+    """Yield the fixtures of an item that live longer than it: where, name, number of the value.
+
+    (``Function._fixtureinfo``, ``Function.callspec``)
+    """
+    info = getattr(item, "_fixtureinfo", None)
+    if info is None:
+        return
+    callspec = getattr(item, "callspec", None)
+    indices: Mapping[str, int] = callspec.indices if callspec is not None else {}
+    for name, definitions in info.name2fixturedefs.items():
+        scope = definitions[-1].scope
+        if scope != "function":
+            yield _place_of(item, scope), name, indices.get(name)
+
+
+def _place_of(item: pytest.Item, scope: str) -> str:
+    """Return the node that a fixture of that scope belongs to."""
+    kinds: dict[str, Any] = {"class": pytest.Class, "module": pytest.Module}
+    kind = kinds.get(scope)
+    node = item.getparent(kind) if kind else None
+    if scope == "class" and node is None:  # then it lives as long as the module
+        node = item.getparent(pytest.Module)
+    return node.nodeid if node is not None else ""
+
+
 def tear_down_for(item: pytest.Item, nextitem: pytest.Item | None) -> pytest.TestReport | None:
     """Tear down what *nextitem* does not need, where *item* was reported without being set up.
 
@@ -219,6 +252,35 @@ def tear_down_for(item: pytest.Item, nextitem: pytest.Item | None) -> pytest.Tes
             reraise=(pytest.exit.Exception, KeyboardInterrupt),
         )
     return pytest.TestReport.from_item_and_call(item, call) if call.excinfo else None
+
+
+def replace_scheduler(config: pytest.Config, scheduler: object) -> None:
+    """Have xdist go on with another scheduler than the one it asked for: ``DSession.sched``."""
+    config.pluginmanager.getplugin("dsession").sched = scheduler
+
+
+def show_no_status(config: pytest.Config) -> None:
+    """Have xdist show no more of how workers come up, over what is there by then.
+
+    (``DSession.trdist``, ``TerminalDistReporter._isatty``)
+    """
+    reporter = getattr(config.pluginmanager.getplugin("dsession"), "trdist", None)
+    if reporter is not None:
+        reporter._isatty = False
+
+
+def may_restart(config: pytest.Config, *, counted: bool) -> bool:
+    """Whether xdist will replace a worker that dies now; where not *counted*, it always will.
+
+    Its limit, if the user gave none, is there for workers that die while they collect.
+    (``DSession._max_worker_restart``, ``DSession._failed_nodes_count``)
+    """
+    session: Any = config.pluginmanager.getplugin("dsession")
+    most = session._max_worker_restart
+    if config.option.maxworkerrestart is None and not counted:
+        session._failed_nodes_count -= 1
+        return True
+    return most is None or session._failed_nodes_count < most
 
 
 def terminal_writer(config: pytest.Config) -> TerminalWriter:

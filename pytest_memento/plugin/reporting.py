@@ -21,6 +21,7 @@ from pytest_memento.plugin.options import OPTIONS, Options
 from pytest_memento.plugin.outlook import REMARKS, Outlook, expectations
 from pytest_memento.plugin.reports import Ended, told
 from pytest_memento.record import Outcome
+from pytest_memento.schedule import Allowance
 
 _MOST_ROWS = 24
 _ORDER = (Ended.FAILED, Ended.PASSED, Ended.XFAILED, Ended.SKIPPED, Ended.VERIFIED,
@@ -28,11 +29,17 @@ _ORDER = (Ended.FAILED, Ended.PASSED, Ended.XFAILED, Ended.SKIPPED, Ended.VERIFI
 
 
 class Reporting:
-    """Header, CACHED, dry run, summary."""
+    """Header, CACHED, dry run, summary.
 
-    def __init__(self, options: Options, config: pytest.Config) -> None:
+    :param allowance: knows why nothing is begun any more.
+    """
+
+    def __init__(self, options: Options, config: pytest.Config, allowance: Allowance) -> None:
         self.options = options
         self.config = config
+        self.allowance = allowance
+        self.total = 0
+        self._stopped = ""
         self.saved = 0.0
         self.ended: dict[tuple[str, int], Mapping[str, Any]] = {}
         self.plan: list[pytest.Item] = []
@@ -60,6 +67,7 @@ class Reporting:
 
     def header(self, outlook: Outlook, *, workers: int) -> list[str]:
         """Return the lines that say what the session is going to do."""
+        self.total = outlook.total
         if not outlook.total:
             return []
         store = self.options.store
@@ -97,6 +105,10 @@ class Reporting:
 
     # -- after -------------------------------------------------------------------------------------
 
+    def pytest_sessionfinish(self, session: pytest.Session) -> None:
+        """Remember why pytest has stopped."""
+        self._stopped = str(session.shouldfail or session.shouldstop or "")
+
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
         """Print the plan of a dry run, or the table of what came out."""
         if self.config.get_verbosity() < 0:
@@ -107,6 +119,12 @@ class Reporting:
             terminalreporter.write_sep("=", "memento plan" if self.plan else "memento summary")
             for line in found:
                 terminalreporter.write_line(line)
+        if not self.plan and (missing := self.total - len(self.ended)) > 0:
+            why = self.allowance.stopped or self._stopped
+            cause = f": {why}" if why else ""
+            terminalreporter.write_line(
+                f"memento: {missing} of {self.total} experiments were not run{cause}", yellow=True
+            )
 
     def _plan_lines(self) -> Iterator[str]:
         bounds = {item: item.stash[BOUND] for item in self.plan}

@@ -52,6 +52,33 @@ def what_to_tell(bound: Bound, ended: Ended) -> dict[str, Any]:
     return told
 
 
+def report_in_one(
+    hook: Any,
+    nodeid: str,
+    location: tuple[str, int | None, str],
+    told: Mapping[str, Any],
+    message: str = "",
+) -> None:
+    """Send one report that stands for set-up, call and tear-down of an experiment.
+
+    :param hook: where to.
+    :param told: from :func:`what_to_tell`.
+    :param message: why it failed, if it did.
+    """
+    report = pytest.TestReport(
+        nodeid=nodeid,
+        location=location,
+        keywords={},
+        outcome="failed" if message else "passed",
+        longrepr=message or None,
+        when="call",
+    )
+    attach(report, told)
+    hook.pytest_runtest_logstart(nodeid=nodeid, location=location)
+    hook.pytest_runtest_logreport(report=report)
+    hook.pytest_runtest_logfinish(nodeid=nodeid, location=location)
+
+
 def attach(report: pytest.TestReport, told: Mapping[str, Any]) -> None:
     """Write on a report what the controller shows of its experiment."""
     setattr(report, _NAME, told)

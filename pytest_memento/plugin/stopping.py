@@ -1,0 +1,126 @@
+"""Beginning nothing more: after enough failures, at the limit, out of time, on Ctrl-C.
+
+What runs is left to end, and is stored. A second Ctrl-C ends it, too.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+from collections.abc import Callable, Generator
+from types import FrameType
+from typing import Any
+
+import pytest
+
+from pytest_memento.plugin.bound import BOUND
+from pytest_memento.plugin.options import Options
+from pytest_memento.schedule import Allowance
+
+_CTRL_C = "Ctrl-C"
+
+
+def allowance_of(
+    options: Options, *, is_worker: bool, is_scheduled: bool, is_distributed: bool
+) -> Allowance:
+    """Return what this process may begin, or may have begun by its workers.
+
+    :param is_worker: whether another process decides what is begun here.
+    :param is_scheduled: whether it does so by our schedule.
+    :param is_distributed: whether there are workers.
+    :raises pytest.UsageError: there is a limit that nobody can keep.
+    """
+    if is_worker and is_scheduled:
+        return Allowance()
+    if is_worker:
+        return Allowance(budget=options.budget)
+    if is_distributed and not is_scheduled and options.limit is not None:
+        raise pytest.UsageError(
+            "--memento-limit counts what is begun, which --dist leaves to each worker: leave out"
+            " --dist, or use -n 0"
+        )
+    return Allowance(options.limit, options.budget)
+
+
+class Interrupts:
+    """Answers Ctrl-C while experiments run.
+
+    :param running: tells how many are running now.
+    :param halt: has nothing more begun, for a reason.
+    """
+
+    def __init__(self, running: Callable[[], int], halt: Callable[[str], None]) -> None:
+        self._running = running
+        self._halt = halt
+        self._is_asked = False
+
+    @pytest.hookimpl(wrapper=True, tryfirst=True)
+    def pytest_runtestloop(self, session: pytest.Session) -> Generator[None, Any, Any]:
+        """Stop after what runs now; then end the session as an interrupted one."""
+        if not _can_be_asked(session):
+            return (yield)
+        before = signal.signal(signal.SIGINT, self._answer)
+        try:
+            result = yield
+        finally:
+            signal.signal(signal.SIGINT, before)
+        if self._is_asked:
+            raise session.Interrupted(f"{_CTRL_C}; what was running has been finished")
+        return result
+
+    def _answer(self, number: int, frame: FrameType | None) -> None:
+        running = self._running()
+        if self._is_asked or not running:
+            signal.default_int_handler(number, frame)
+        self._is_asked = True
+        self._halt(_CTRL_C)
+        what = "the experiment that runs" if running == 1 else f"{running} running experiments"
+        _tell(f"memento: finishing {what}; press Ctrl-C again to end at once")
+
+
+class PatientWorker:
+    """Has a worker of xdist leave the first Ctrl-C to its controller: all processes get it."""
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_runtestloop(self, session: pytest.Session) -> Generator[None, Any, Any]:
+        """Go on at the first Ctrl-C."""
+        if not _can_be_asked(session):
+            return (yield)
+        times = 0
+
+        def answer(number: int, frame: FrameType | None) -> None:
+            nonlocal times
+            times += 1
+            if times > 1:
+                signal.default_int_handler(number, frame)
+
+        before = signal.signal(signal.SIGINT, answer)
+        try:
+            return (yield)
+        finally:
+            signal.signal(signal.SIGINT, before)
+
+
+def _can_be_asked(session: pytest.Session) -> bool:
+    """Whether Ctrl-C comes to us: in a debugger it has another meaning."""
+    if signal.getsignal(signal.SIGINT) is not signal.default_int_handler:
+        return False
+    if session.items and not any(BOUND in item.stash for item in session.items):
+        return False  # a suite that is not ours
+    option = session.config.option
+    wants_debugger = option.collectonly or option.usepdb or getattr(option, "trace", False)
+    in_main_thread = threading.current_thread() is threading.main_thread()
+    return in_main_thread and not wants_debugger
+
+
+def _tell(line: str) -> None:
+    """Write to the terminal from within a signal handler, past all buffers and captures."""
+    try:
+        terminal = os.open("/dev/tty", os.O_WRONLY | os.O_NOCTTY)
+    except OSError:
+        return
+    try:
+        os.write(terminal, f"\n{line}\n".encode())
+    finally:
+        os.close(terminal)
