@@ -11,7 +11,7 @@ import json
 import os
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -48,11 +48,12 @@ class Owner:
 
 
 @contextlib.contextmanager
-def claimed(path: Path, waiting: Callable[[Owner | None], None]) -> Iterator[None]:
+def claimed(path: Path, waiting: Callable[[Owner | None], None]) -> Iterator[Owner]:
     """Hold the claim at *path* while the body runs, waiting until its owner gives it up.
 
     :param path: the lock file; it is removed at the end.
     :param waiting: called once if somebody else holds the claim, with whom, if that is known.
+    :return: the owner, as written to the file that :func:`note_of` names.
     :raises OSError: the store cannot be written.
     """
     import filelock  # only where something runs: it is slow to import
@@ -60,13 +61,13 @@ def claimed(path: Path, waiting: Callable[[Owner | None], None]) -> Iterator[Non
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     lock = filelock.FileLock(path)
     _acquire(lock, path, waiting)
-    owner = path.with_suffix(".owner")
+    owner, note = Owner(host(), os.getpid(), time.time()), note_of(path)
     try:
-        owner.write_text(json.dumps([host(), os.getpid(), time.time()]), encoding="utf-8")
-        yield
+        note.write_text(json.dumps(asdict(owner)), encoding="utf-8")
+        yield owner
     finally:
         # Removed while it is held: whoever waits finds the result when it looks again.
-        for file in (owner, path):
+        for file in (note, path):
             with contextlib.suppress(OSError):
                 file.unlink(missing_ok=True)
         lock.release()
@@ -110,10 +111,15 @@ def is_held(path: Path) -> bool:
 def owner_of(path: Path) -> Owner | None:
     """Return who holds the claim at *path*, as far as that was written down."""
     try:
-        name, pid, since = json.loads(path.with_suffix(".owner").read_text(encoding="utf-8"))
-        return Owner(str(name), int(pid), float(since))
-    except (OSError, ValueError, TypeError):
+        said = json.loads(note_of(path).read_text(encoding="utf-8"))
+        return Owner(str(said["host"]), int(said["pid"]), float(said["since"]))
+    except (OSError, ValueError, TypeError, KeyError):
         return None
+
+
+def note_of(path: Path) -> Path:
+    """Return the file in which the owner of the claim at *path* says who it is."""
+    return path.with_suffix(".owner")
 
 
 def _acquire(

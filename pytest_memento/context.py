@@ -179,6 +179,10 @@ class Context:
         """The data files that it depends on, with the digests they had."""
         return self._files
 
+    def sign_of_life(self) -> dict[str, Any]:
+        """Return how far it is, for those who watch: JSON data."""
+        return {"progress": self._progress, "metrics": metrics.last(self._series)}
+
     @property
     def told_progress(self) -> tuple[Number, Number] | None:
         """(done, total) as told last."""

@@ -39,7 +39,7 @@ def measuring() -> Iterator[Measured]:
     finally:
         measured.runtime = time.perf_counter() - clock
         measured.cpu_time = _cpu_time() - cpu
-        measured.memory = _peak()
+        measured.memory = peak_memory()
 
 
 def _cpu_time() -> float:
@@ -53,8 +53,8 @@ def _reset_peak() -> None:
         Path("/proc/self/clear_refs").write_bytes(b"5")
 
 
-def _peak() -> int | None:
-    """Return the peak resident memory in bytes.
+def peak_memory() -> int | None:
+    """Return the peak resident memory of this process in bytes.
 
     Where it cannot be reset (not on Linux), this is the peak since the process started.
     """

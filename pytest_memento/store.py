@@ -7,6 +7,7 @@
             documents/<digest>                   code manifests and environments, by content
             values/<digest>                      parameters and settings that JSON cannot hold
             plans/<experiment>                   what the last session's matrix held, in order
+            logs/<experiment>/<label>-<key>.log  output of experiments that run now
             digests/<path>                       of large data files, so that each is read once
             aside/                               files that were found damaged
 
@@ -318,6 +319,14 @@ class Store:
     def claim(self, key: Key) -> Path:
         """Return the file that marks an experiment as running; it may not be there."""
         return self.root / "claims" / slug(key.experiment) / f"{key.stem}.lock"
+
+    def log(self, key: Key, label: str) -> Path:
+        """Return the file that shows the output of an experiment while it runs.
+
+        :param label: for people who look for it.
+        """
+        readable = re.sub(r"[^A-Za-z0-9_.=]+", "_", label)[:80]
+        return self.root / "logs" / slug(key.experiment) / f"{readable}-{key.stem}.log"
 
     def path(self, key: Key, outcome: Outcome) -> Path:
         """Return the file of a record; it may not be there."""

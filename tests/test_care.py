@@ -349,7 +349,7 @@ def test_unfinished_writes_and_claims_of_the_dead(store: Store, project: Path) -
     claim = store.claim(key_of(1))
     claim.parent.mkdir(parents=True, exist_ok=True)
     claim.touch()
-    claim.with_suffix(".owner").write_text('["here", 1, 2]')
+    claim.with_suffix(".owner").write_text('{"host": "here", "pid": 1, "since": 2}')
     (store.root / "aside").mkdir()
     (store.root / "aside/damaged").write_text("x")
     assert pruned(store, project, now=time.time()).removals == ()  # they may be in use

@@ -74,7 +74,9 @@ def pytest_configure(config: pytest.Config) -> None:
     if chosen.seeds:
         register(Seeding(chosen), "memento-seeding")
     if workerinput is not None:
-        register(Worker(workerinput, is_scheduled=is_scheduled), "memento-worker")
+        worker = Worker(workerinput, is_scheduled=is_scheduled)
+        register(worker, "memento-worker")
+        execution.notes += worker.notes
         if is_scheduled:
             register(Idling(), "memento-idling")
             register(PatientWorker(), "memento-patience")

@@ -18,6 +18,7 @@ from typing import Any
 
 import pytest
 
+from pytest_memento.amounts import size
 from pytest_memento.errors import DamagedError, StoreError
 from pytest_memento.plugin.bound import BOUND
 from pytest_memento.plugin.options import COMMAND, OPTIONS, Options
@@ -62,6 +63,9 @@ class Worker:
             note: dict[str, Any] = {"nodeid": item.nodeid}
             note["told"] = what_to_tell(bound, Ended.FAILED)
             note["is_stored"] = bound.beside is None
+            note["worker"] = self._id
+            experiment = bound.experiment
+            note["log"] = str(bound.attempt.store.log(experiment.key, experiment.case.label))
             self._leave("running", {**note, "record": record.to_json()})
 
     def agree(self, what: str, mine: list[str]) -> list[str]:
@@ -82,6 +86,11 @@ class Worker:
 
     def _agreed(self, what: str) -> Path:
         return self._notes / f"agreed.{what}"
+
+    @property
+    def notes(self) -> list[Path]:
+        """The file in which the experiment that runs shows what it does."""
+        return [self._notes / f"{self._id}.pulse"] if self._notes.is_dir() else []
 
     def _leave(self, kind: str, note: object) -> None:
         if self._notes.is_dir():
@@ -172,22 +181,38 @@ class Controller:
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_handlecrashitem(self, crashitem: str, report: pytest.TestReport) -> None:
-        """Record the failure of an experiment whose worker died."""
-        for path in Path(self._directory.name).glob("*.running"):
-            note = self._read(path.name)
-            if note is not None and note["nodeid"] == crashitem:
-                runtime = time.time() - float(note["record"]["started"])
-                attach(report, {**note["told"], "runtime": runtime})
-                if note["is_stored"]:
-                    self._record_death({**note["record"], "runtime": runtime})
+        """Say what is known of an experiment whose worker died, and record its failure."""
+        note = self._last_note(crashitem)
+        if note is None:
+            return
+        deaths = self._scheduling.deaths(crashitem) if self._scheduling else 1
+        error = f"its worker died {deaths} times" if deaths > 1 else "its worker died"
+        memory: int | None = (self._read(f"{note['worker']}.pulse") or {}).get("memory")
+        peak = f" (peak memory {size(memory)})" if memory else ""
+        output = _end_of(Path(note["log"]))
+        report.longrepr = f"{error}{peak}: {report.longrepr}"
+        if output:
+            report.sections.append(("Captured output until then", output))
+        runtime = time.time() - float(note["record"]["started"])
+        attach(report, {**note["told"], "runtime": runtime, "memory": memory})
+        if note["is_stored"]:
+            known = {"runtime": runtime, "memory": memory, "error": f"{error}{peak}"}
+            details = {"traceback": str(report.longrepr), "output": output}
+            self._record_death({**note["record"], **known}, details)
+
+    def _last_note(self, nodeid: str) -> dict[str, Any] | None:
+        """Return the note of the worker that ran a test last."""
+        notes = [self._read(path.name) for path in Path(self._directory.name).glob("*.running")]
+        fitting = [note for note in notes if note is not None and note["nodeid"] == nodeid]
+        return max(fitting, key=lambda note: float(note["record"]["started"]), default=None)
 
     def pytest_unconfigure(self) -> None:
         """Remove the notes."""
         self._directory.cleanup()
 
-    def _record_death(self, data: dict[str, Any]) -> None:
+    def _record_death(self, data: dict[str, Any], details: dict[str, Any]) -> None:
         try:
-            self.options.store.publish(Record.from_json(data), {})
+            self.options.store.publish(Record.from_json(data), details)
         except (DamagedError, StoreError) as error:
             self.config.issue_config_time_warning(
                 pytest.PytestWarning(f"memento: the crash could not be recorded: {error}"), 2
@@ -202,6 +227,16 @@ class Controller:
 
     def _is_quiet(self) -> bool:
         return self.config.get_verbosity() < 0
+
+
+def _end_of(path: Path, most: int = 10_000) -> str:
+    """Return the end of a text file, nothing if it cannot be read."""
+    try:
+        with path.open("rb") as file:
+            file.seek(max(0, path.stat().st_size - most))
+            return file.read().decode(errors="replace")
+    except OSError:
+        return ""
 
 
 def is_scheduled_here(config: pytest.Config) -> bool:

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Generator
-from contextlib import ExitStack
+from collections.abc import Callable, Generator, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from pytest_memento.claims import Owner, claimed
+from pytest_memento.claims import Owner, claimed, note_of
 from pytest_memento.errors import MementoError, StoreError
 from pytest_memento.experiment import Attempt, find_hit, run_async
+from pytest_memento.measure import peak_memory
 from pytest_memento.pause import without_gc
 from pytest_memento.plugin import private
 from pytest_memento.plugin.bound import BOUND, Bound
@@ -20,6 +23,7 @@ from pytest_memento.plugin.idle import Idle
 from pytest_memento.plugin.options import Cache, Options
 from pytest_memento.plugin.plan import in_turn, runs
 from pytest_memento.plugin.reports import Ended, attach, report_in_one, what_to_tell
+from pytest_memento.pulse import Pulse
 from pytest_memento.schedule import Allowance
 
 _LONGEST_OUTPUT = 100_000
@@ -42,7 +46,11 @@ class Execution:
         self.allowance = allowance
         self.running: pytest.Item | None = None
         """The experiment that is running now."""
+        self.notes: list[Path] = []
+        """Files that show what runs here, beside the one in the store."""
+        self._pulse = Pulse()
         self._claim = ExitStack()
+        self._owner: Owner | None = None
         self._put_off: dict[pytest.Item, bool] = {}
         self._given: dict[str, Any] = {}
         self._shared: dict[tuple[str, str | None], Any] = {}
@@ -99,16 +107,36 @@ class Execution:
         if not self.allowance.begin(item):
             bound.passed_over = True
             return (yield)
+        self._owner = None
         with self._claim:
             if self._is_stored(bound):
                 self._take_claim(item, bound, may_put_off=_may_come_back(item, nextitem))
             if not runs(item, self.options) or item in self._put_off:
                 self.allowance.give_back(item)
+            if bound.refused or item in self._put_off or not runs(item, self.options):
+                return (yield)
             self.running = item
             try:
-                return (yield)
+                with self._pulse_of(bound):
+                    return (yield)
             finally:
                 self.running = None
+
+    @contextmanager
+    def _pulse_of(self, bound: Bound) -> Iterator[None]:
+        """Show what the experiment does, in the store and to xdist's controller."""
+        store, key = bound.beside or self.options.store, bound.experiment.key
+        notes = list(self.notes)
+        if self._owner is not None:
+            notes.append(note_of(store.claim(key)))
+        owner = asdict(self._owner) if self._owner else {}
+
+        def tell() -> dict[str, Any]:
+            state = bound.attempt.context.sign_of_life() if bound.started else {}
+            return {**owner, **state, "memory": peak_memory()}
+
+        with self._pulse.of(tell, notes, store.log(key, bound.experiment.case.label)):
+            yield
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtest_protocol(
@@ -159,7 +187,7 @@ class Execution:
 
         try:
             store.make_root()
-            self._claim.enter_context(claimed(store.claim(key), waiting))
+            self._owner = self._claim.enter_context(claimed(store.claim(key), waiting))
         except _ElsewhereError:
             bound.put_off = self._put_off[item] = True
             return

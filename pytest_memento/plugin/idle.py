@@ -21,13 +21,29 @@ from pytest_memento.plugin.bound import BOUND
 class Idle(pytest.Item):
     """Takes the place of the item before it, and does nothing."""
 
+    _before: pytest.Item | None = None
+
     def take_place_of(self, item: pytest.Item) -> None:
         """Stand where *item* stands: what would be torn down after it, is torn down after this."""
-        private.stand_beside(self, item)
+        self._before = item
+        self.parent, self.name = item.parent, item.name
 
-    def reportinfo(self) -> tuple[Any, int | None, str]:
-        """Return where the item is whose place it has: a teardown that fails is that one's."""
-        return self.path, None, self.name
+    # A teardown that fails is that of the item before it.
+
+    @property
+    def nodeid(self) -> str:
+        """That of the item before it."""
+        return self._before.nodeid if self._before else super().nodeid
+
+    @property
+    def id(self) -> Any:
+        """That of the item before it; pytest has it since version 9.2."""
+        return (self._before or super()).id  # type: ignore[union-attr]  # in older ones
+
+    @property
+    def location(self) -> tuple[str, int | None, str]:
+        """That of the item before it."""
+        return self._before.location if self._before else (str(self.path), None, self.name)
 
     def runtest(self) -> None:
         """Fail: it is never run by pytest's protocol.

@@ -199,13 +199,6 @@ class Probe:
         self._item.config.pluginmanager.getplugin("capturemanager").resume_global_capture()
 
 
-def stand_beside(item: pytest.Item, other: pytest.Item) -> None:
-    """Make *item* look like *other*, at the same place of the tree: ``Node._nodeid``."""
-    item.parent, item.name = other.parent, other.name
-    item._nodeid = other.nodeid  # type: ignore[attr-defined]  # not in the types
-    item.__dict__["location"] = other.location
-
-
 def wide_fixtures(item: pytest.Item) -> Iterator[tuple[str, str, int | None]]:
     """Yield the fixtures of an item that live longer than it: where, name, number of the value.
 

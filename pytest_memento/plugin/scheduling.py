@@ -47,6 +47,7 @@ class ExperimentScheduling:
         self._has_begun = False
         self._ran: set[Node] = set()  # those whose present item has had a report
         self._asked_back: set[Node] = set()
+        self._deaths: dict[str, int] = {}
 
     # -- what xdist asks ---------------------------------------------------------------------------
 
@@ -129,6 +130,8 @@ class ExperimentScheduling:
         if self.work is None:
             return None
         loss = self.work.leave(node)
+        if loss.task is not None:
+            self._deaths[self._ids[loss.task.number]] = loss.deaths
         is_heavy = loss.task is not None and not loss.task.is_light
         may_go_on = private.may_restart(self.config, counted=not is_heavy)
         if not may_go_on:
@@ -146,6 +149,10 @@ class ExperimentScheduling:
         # An idle item reports a teardown that failed.
         if node is not None and getattr(report, "item_index", None) != len(self._ids):
             self._ran.add(node)
+
+    def deaths(self, nodeid: str) -> int:
+        """Return how many workers have died while they ran a test."""
+        return self._deaths.get(nodeid, 0)
 
     def halt(self, why: str) -> None:
         """Begin nothing more, and take back what was sent and has not begun."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import select
 import subprocess
 import sys
 import time
@@ -18,12 +17,12 @@ from pytest_memento.claims import claimed
 Notes = Callable[[], list[str]]
 HEAD = "id * status * why * size * age"
 
-CONTROLS = ("\x03", "\x04")
-
-# The terminal becomes that of the process, so that Ctrl-C reaches it.
+# The terminal becomes that of the process, so that Ctrl-C reaches it; a shell has those that it
+# starts in the background ignore it, and their children after them.
 AT_TERMINAL = """
-import fcntl, sys, termios
+import fcntl, signal, sys, termios
 import pytest
+signal.signal(signal.SIGINT, signal.default_int_handler)
 fcntl.ioctl(0, termios.TIOCSCTTY, 0)
 sys.exit(pytest.console_main())
 """
@@ -356,19 +355,15 @@ def answer(text: str, *arguments: str) -> tuple[int, str]:
     ) as process:
         os.close(theirs)
         shown = b""
-        again = ""
-        while (data := _read(ours, again)) and (shown := shown + data):
-            if not again and shown.endswith(b"[y/N] "):
+        while (data := _read(ours)) and (shown := shown + data):
+            if text and shown.endswith(b"[y/N] "):
                 os.write(ours, text.encode())
-                again = text
+                text = ""
     os.close(ours)
     return process.returncode, shown.decode().replace("\r\n", "\n")
 
 
-def _read(descriptor: int, typed: str) -> bytes:
-    # Ctrl-C and Ctrl-D between the question and the wait for an answer can be lost: press again.
-    while typed in CONTROLS and not select.select([descriptor], [], [], 1)[0]:
-        os.write(descriptor, typed.encode())
+def _read(descriptor: int) -> bytes:
     try:
         return os.read(descriptor, 4096)
     except OSError:  # the other side is closed

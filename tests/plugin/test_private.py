@@ -724,3 +724,98 @@ def test_whole_terminal_gives_the_input_back(pytester: pytest.Pytester) -> None:
     )
     done = pytester.run(sys.executable, "-m", "pytest", stdin=b"typed\n")
     done.stdout.fnmatch_lines(["read typed"])
+
+
+# -- xdist -----------------------------------------------------------------------------------------
+
+
+def test_wide_fixtures(pytester: pytest.Pytester) -> None:
+    pytester.makepyfile(
+        test_a="""
+        import pytest
+
+        @pytest.fixture(scope="session", params=["a", "b"])
+        def data(request): pass
+
+        @pytest.fixture(scope="module")
+        def model(data): pass
+
+        @pytest.fixture(scope="class")
+        def kit(): pass
+
+        @pytest.fixture
+        def narrow(): pass
+
+        def test_function(model, kit, narrow): pass
+
+        class TestIt:
+            def test_method(self, kit, narrow): pass
+
+        def test_alone(narrow): pass
+        """
+    )
+    items, _ = pytester.inline_genitems()
+    found = {item.name: {*private.wide_fixtures(item)} for item in items}
+    module = "test_a.py"
+    wide = {(module, "model", None), (module, "kit", None)}
+    assert found["test_function[a]"] == {("", "data", 0), *wide}
+    assert found["test_function[b]"] == {("", "data", 1), *wide}
+    assert found["test_method"] == {("test_a.py::TestIt", "kit", None)}
+    assert found["test_alone"] == set()
+
+
+def test_wide_fixtures_of_other_items(pytester: pytest.Pytester) -> None:
+    item = pytester.getitem("def test_func(): pass")
+    other: pytest.Item = Other.from_parent(item.session, name="other")
+    assert list(private.wide_fixtures(other)) == []
+
+
+class Other(pytest.Item):
+    def runtest(self) -> None: ...
+
+
+@pytest.fixture
+def controller(pytester: pytest.Pytester, xdist: None) -> pytest.Config:
+    return pytester.parseconfigure("-n2", "--dist=load", "--tx=2*popen")
+
+
+def test_replace_scheduler(controller: pytest.Config) -> None:
+    session = controller.pluginmanager.getplugin("dsession")
+    assert session is not None
+    assert session.sched is None
+    scheduler = object()
+    private.replace_scheduler(controller, scheduler)
+    assert session.sched is scheduler
+
+
+def test_show_no_status(controller: pytest.Config, capsys: pytest.CaptureFixture[str]) -> None:
+    from xdist.dsession import WorkerStatus
+
+    reporter = controller.pluginmanager.getplugin("terminaldistreporter")
+    assert reporter is not None
+    reporter._isatty = True
+    lines: list[str] = []
+    reporter.rewrite = lines.append
+    spec = type("Spec", (), {"id": "gw0"})()
+    reporter.setstatus(spec, WorkerStatus.Created, tests_collected=0)
+    assert lines
+    private.show_no_status(controller)
+    reporter.setstatus(spec, WorkerStatus.CollectionDone, tests_collected=1)
+    assert len(lines) == 1
+
+
+def test_may_restart(controller: pytest.Config) -> None:
+    session: Any = controller.pluginmanager.getplugin("dsession")
+    assert session._max_worker_restart == 8
+    for _ in range(20):
+        assert private.may_restart(controller, counted=False)
+        session._failed_nodes_count += 1  # as xdist does then
+    for _ in range(8):
+        assert private.may_restart(controller, counted=True)
+        session._failed_nodes_count += 1
+    assert not private.may_restart(controller, counted=True)
+
+
+def test_may_restart_as_the_user_said(pytester: pytest.Pytester, xdist: None) -> None:
+    config = pytester.parseconfigure("-n2", "--dist=load", "--tx=2*popen", "--max-worker-restart=0")
+    assert not private.may_restart(config, counted=False)

@@ -1,0 +1,368 @@
+"""Who is given what next: simulated with workers that only let the clock go on."""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Sequence
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pytest_memento.schedule import DEATHS, Allowance, Schedule, Task, in_turn
+
+
+class Clock:
+    """A clock that is set by hand."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+class Run:
+    """What came of it: (start, worker, number) of each task, and when all had ended."""
+
+    def __init__(self) -> None:
+        self.starts: list[tuple[float, int, int]] = []
+        self.end = 0.0
+
+    def numbers(self, worker: int) -> list[int]:
+        return [number for _, each, number in self.starts if each == worker]
+
+
+def simulate(tasks: Sequence[Task], takes: Sequence[float], workers: int = 2) -> Run:
+    """Run tasks that take so long, as the driver for xdist does: one after another."""
+    clock, run = Clock(), Run()
+    schedule: Schedule[int] = Schedule(tasks, clock=clock)
+    ends: list[tuple[float, int, int]] = []
+    free_at = dict.fromkeys(range(workers), 0.0)
+
+    def start(worker: int, task: Task) -> None:
+        begin = max(clock.now, free_at[worker])
+        run.starts.append((begin, worker, task.number))
+        free_at[worker] = begin + takes[task.number]
+        heapq.heappush(ends, (free_at[worker], worker, task.number))
+
+    queued: dict[int, list[Task]] = {worker: [] for worker in range(workers)}
+
+    def feed() -> None:
+        for worker in range(workers):
+            queued[worker] += schedule.take(worker)
+        for worker in range(workers):
+            if found := schedule.to_take_back(worker):
+                victim, wanted = found
+                given_back = [task for task in wanted if task in queued[victim]]
+                queued[victim] = [task for task in queued[victim] if task not in given_back]
+                schedule.take_back(victim, [task.number for task in given_back])
+                queued[worker] += schedule.take(worker)
+        for worker in range(workers):
+            if queued[worker] and not any(each == worker for _, each, _ in ends):
+                start(worker, queued[worker].pop(0))
+
+    for worker in range(workers):
+        schedule.join(worker)
+    feed()
+    while ends:
+        clock.now, worker, number = heapq.heappop(ends)
+        run.end = clock.now
+        schedule.finish(worker, number)
+        feed()
+    assert schedule.is_over
+    return run
+
+
+def unknown(number: int) -> list[Task]:
+    return [Task(n) for n in range(number)]
+
+
+def known(*seconds: float) -> list[Task]:
+    return [Task(n, each) for n, each in enumerate(seconds)]
+
+
+# -- order -----------------------------------------------------------------------------------------
+
+
+def test_nothing_waits_behind_a_long_one() -> None:
+    takes = [6, 6, 0.2, 0.2]
+    assert simulate(unknown(4), takes).end == pytest.approx(6.2)
+    assert simulate(unknown(4), [0.2, 6, 6, 0.2]).end == pytest.approx(6.2)
+
+
+def test_matrix_order_without_history() -> None:
+    run = simulate(unknown(5), [1] * 5)
+    assert [number for _, _, number in run.starts] == [0, 1, 2, 3, 4]
+
+
+def test_the_longest_first() -> None:
+    takes = [0.5] * 20 + [10]
+    run = simulate(known(*takes), takes)
+    assert run.end == 10
+    assert run.starts[0][2] == 20
+
+
+def test_unknown_ones_before_the_longest() -> None:
+    tasks = [Task(0, 5), Task(1), Task(2, 9), Task(3)]
+    assert [task.number for task in in_turn(tasks)] == [1, 3, 2, 0]
+
+
+def test_the_given_order_if_that_is_wanted() -> None:
+    order = in_turn([Task(0, 5), Task(1), Task(2, 9)], longest_first=False)
+    assert [task.number for task in order] == [0, 1, 2]
+
+
+@given(st.lists(st.one_of(st.none(), st.floats(0, 100)), max_size=30), st.integers(1, 5))
+def test_each_is_run_once(expected: list[float | None], workers: int) -> None:
+    tasks = [Task(n, each) for n, each in enumerate(expected)]
+    run = simulate(tasks, [each or 1.0 for each in expected], workers)
+    assert sorted(number for _, _, number in run.starts) == list(range(len(tasks)))
+
+
+@given(st.lists(st.floats(0.001, 100), min_size=1, max_size=30), st.integers(1, 5))
+def test_no_worker_is_idle_while_something_waits(takes: list[float], workers: int) -> None:
+    """Graham's bound for schedules without idle machines (Bell System Technical Journal, 1966)."""
+    bound = sum(takes) / workers + (1 - 1 / workers) * max(takes)
+    assert simulate(known(*takes), takes, workers).end <= bound + 1e-6
+    assert simulate(unknown(len(takes)), takes, workers).end <= bound + 1e-6
+
+
+# -- shared fixtures -------------------------------------------------------------------------------
+
+
+def needing(*needs: int, expected: float | None = None) -> list[Task]:
+    return [Task(n, expected, frozenset([each])) for n, each in enumerate(needs)]
+
+
+def switches(run: Run, tasks: Sequence[Task], workers: int = 2) -> int:
+    """Count how often a worker had to make a fixture."""
+    total = 0
+    for worker in range(workers):
+        needs = [tasks[number].needs for number in run.numbers(worker)]
+        total += sum(1 for before, now in zip([None, *needs], needs, strict=False) if before != now)
+    return total
+
+
+def test_workers_keep_to_the_fixture_they_have() -> None:
+    tasks = needing(*[1, 2] * 10)
+    assert switches(simulate(tasks, [1] * 20), tasks) == 2
+    tasks = needing(*[1, 2, 3, 4] * 5)
+    assert switches(simulate(tasks, [1] * 20), tasks) == 4
+
+
+def test_a_fixture_makes_no_worker_idle() -> None:
+    tasks = needing(*[1] * 10)
+    run = simulate(tasks, [1] * 10)
+    assert run.end == 5
+
+
+def test_the_longest_does_not_wait_for_a_fixture() -> None:
+    tasks = [*needing(1, 1, 1, 1, expected=1), Task(4, 10, frozenset([2]))]
+    run = simulate(tasks, [1, 1, 1, 1, 10])
+    assert run.end == 10
+
+
+def test_those_that_need_nothing_run_anywhere() -> None:
+    tasks = [Task(0, needs=frozenset([1])), Task(1), Task(2, needs=frozenset([1])), Task(3)]
+    assert simulate(tasks, [1] * 4).end == 2
+
+
+# -- short ones ------------------------------------------------------------------------------------
+
+
+def test_short_ones_are_sent_together() -> None:
+    schedule: Schedule[str] = Schedule(known(*[0.01] * 100))
+    schedule.join("a")
+    assert len(schedule.take("a")) == 10
+
+
+def test_short_ones_are_known_by_those_that_ran() -> None:
+    clock = Clock()
+    schedule: Schedule[str] = Schedule(unknown(100), clock=clock)
+    schedule.join("a")
+    for _ in range(3):
+        (task,) = schedule.take("a")
+        clock.now += 0.02
+        schedule.finish("a", task.number)
+    assert len(schedule.take("a")) == 5
+
+
+def test_what_waits_behind_a_surprise_is_taken_back() -> None:
+    takes = [0.01] * 30
+    takes[5] = 50
+    run = simulate(known(*[0.01] * 30), takes)
+    assert run.end == pytest.approx(50, abs=0.2)
+
+
+def test_of_few_short_ones_each_worker_gets_some() -> None:
+    schedule: Schedule[str] = Schedule(known(*[0.001] * 8))
+    schedule.join("a")
+    schedule.join("b")
+    assert len(schedule.take("a")) <= 4
+    assert schedule.take("b")
+
+
+# -- ordinary tests --------------------------------------------------------------------------------
+
+
+def test_ordinary_tests_come_first_in_their_order() -> None:
+    tasks = [Task(0), *(Task(n, is_light=True) for n in range(1, 9)), Task(9)]
+    run = simulate(tasks, [1] * 10, workers=1)
+    assert run.numbers(0) == [*range(1, 9), 0, 9]
+
+
+def test_ordinary_tests_are_sent_many_at_a_time_and_ahead() -> None:
+    schedule: Schedule[str] = Schedule([Task(n, is_light=True) for n in range(800)])
+    schedule.join("a")
+    schedule.join("b")
+    first = schedule.take("a")
+    assert len(first) == 100
+    assert [task.number for task in first] == list(range(100))
+    assert schedule.take("a") == []  # it has enough
+    for task in first[:60]:
+        schedule.finish("a", task.number)
+    assert schedule.take("a")
+
+
+# -- what happens to a worker ----------------------------------------------------------------------
+
+
+def test_a_lost_worker_costs_nothing() -> None:
+    schedule: Schedule[str] = Schedule(known(0.01, 0.01, 0.01, 0.01))
+    schedule.join("a")
+    schedule.join("b")
+    sent = schedule.take("a")
+    assert len(sent) == 1 or sent
+    loss = schedule.leave("a")
+    assert loss.task == sent[0]
+    assert not loss.is_over
+    assert not schedule.is_over
+    again = schedule.take("b")
+    assert again[0] == sent[0]  # as soon as can be
+
+
+def test_an_experiment_that_kills_its_workers_is_given_up() -> None:
+    schedule: Schedule[int] = Schedule(unknown(1))
+    for worker in range(DEATHS):
+        schedule.join(worker)
+        assert [task.number for task in schedule.take(worker)] == [0]
+        loss = schedule.leave(worker)
+        assert loss.deaths == worker + 1
+    assert loss.is_over
+    assert schedule.is_over
+
+
+def test_an_ordinary_test_that_kills_its_worker_is_not_tried_again() -> None:
+    schedule: Schedule[str] = Schedule([Task(0, is_light=True), Task(1, is_light=True)])
+    schedule.join("a")
+    schedule.take("a")
+    assert schedule.leave("a").is_over
+
+
+def test_a_worker_that_was_idle_leaves_nothing() -> None:
+    schedule: Schedule[str] = Schedule([])
+    schedule.join("a")
+    assert schedule.leave("a").task is None
+    assert schedule.leave("never seen").task is None
+
+
+def test_what_another_session_computes_comes_last() -> None:
+    schedule: Schedule[str] = Schedule(unknown(3))
+    schedule.join("a")
+    order = []
+    put_off = True
+    while taken := schedule.take("a"):
+        (task,) = taken
+        order.append(task.number)
+        if put_off and task.number == 0:
+            put_off = False
+            schedule.put_off("a", 0)
+        else:
+            schedule.finish("a", task.number)
+    assert order == [0, 1, 2, 0]
+
+
+# -- how much --------------------------------------------------------------------------------------
+
+
+def test_a_limit() -> None:
+    schedule: Schedule[str] = Schedule(unknown(5), allowance=Allowance(limit=2))
+    schedule.join("a")
+    for _ in range(2):
+        (task,) = schedule.take("a")
+        schedule.finish("a", task.number)
+    assert schedule.take("a") == []
+    assert schedule.is_over
+    assert schedule.waiting == 3
+    assert schedule.allowance.stopped == "the limit of 2 is reached"
+
+
+def test_a_limit_does_not_count_what_is_tried_again_or_runs_elsewhere() -> None:
+    schedule: Schedule[str] = Schedule(unknown(3), allowance=Allowance(limit=1))
+    schedule.join("a")
+    (task,) = schedule.take("a")
+    schedule.put_off("a", task.number)
+    (task,) = schedule.take("a")
+    schedule.leave("a")
+    schedule.join("b")
+    assert schedule.take("b") == [task]
+
+
+def test_a_budget() -> None:
+    clock = Clock()
+    allowance = Allowance(budget=3600, clock=clock)
+    schedule: Schedule[str] = Schedule(unknown(5), allowance=allowance, clock=clock)
+    schedule.join("a")
+    (task,) = schedule.take("a")
+    clock.now = 3600
+    schedule.finish("a", task.number)
+    assert schedule.take("a") == []
+    assert schedule.allowance.stopped == "the budget of 1h00m is used up"
+
+
+def test_the_first_reason_counts() -> None:
+    allowance = Allowance()
+    assert allowance.begin(0)
+    allowance.stop("Ctrl-C")
+    allowance.stop("1 failure")
+    assert allowance.stopped == "Ctrl-C"
+    assert not allowance.begin(0)
+
+
+def test_a_stop_lets_ordinary_tests_wait_too() -> None:
+    schedule: Schedule[str] = Schedule([Task(0, is_light=True)])
+    schedule.join("a")
+    schedule.allowance.stop("1 failure")
+    assert schedule.take("a") == []
+    assert schedule.is_over
+
+
+# -- how long --------------------------------------------------------------------------------------
+
+
+def test_the_time_that_remains() -> None:
+    clock = Clock()
+    schedule: Schedule[str] = Schedule(known(10, 20, 30), clock=clock)
+    schedule.join("a")
+    schedule.join("b")
+    schedule.take("a")
+    schedule.take("b")
+    assert schedule.remaining() == 30
+    clock.now = 15
+    assert schedule.remaining() == 15
+    assert [(w, task.number, t) for w, task, t in schedule.running()] == [
+        ("a", 2, 15),
+        ("b", 1, 15),
+    ]
+
+
+def test_the_time_that_remains_is_unknown_until_one_has_ended() -> None:
+    clock = Clock()
+    schedule: Schedule[str] = Schedule(unknown(3), clock=clock)
+    schedule.join("a")
+    (task,) = schedule.take("a")
+    assert schedule.remaining() is None
+    clock.now = 10
+    schedule.finish("a", task.number)
+    assert schedule.remaining() == 20
