@@ -147,6 +147,9 @@ class _Queue:
         if not same:
             del self._by_needs[task.needs]
 
+    def get(self, number: int) -> Task | None:
+        return self._tasks.get(number)
+
     def first(self) -> Task | None:
         return next(iter(self), None)
 
@@ -226,6 +229,15 @@ class Schedule(Generic[W]):
             sent.extend(taken)
             self._has[worker] = taken[-1].needs
         return taken
+
+    def assign(self, worker: W, number: int) -> None:
+        """Note that a worker runs a task that it has chosen for itself."""
+        for queue in (self._waiting, self._later, self._light):
+            if (task := queue.get(number)) is not None:
+                queue.remove(task)
+                self._sent[worker].append(task)
+                self._since[worker] = self._clock()
+                return
 
     def to_take_back(self, worker: W) -> tuple[W, list[Task]] | None:
         """Return from whom to take back what, so that *worker*, who has nothing to do, has."""

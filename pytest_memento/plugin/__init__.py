@@ -11,6 +11,8 @@ care            what --memento-clear and --memento-prune remove, in place of a s
 execution       hits are replayed, misses run and are published
 seeding         the global random generators while an experiment runs
 reporting       what the terminal shows
+progress        the line that says what is going on
+stopping        beginning nothing more
 distribution    what crosses between xdist's workers and their controller
 scheduling      the schedule in xdist's controller
 idle            the item that a worker runs while it waits to be told the next one
@@ -31,6 +33,7 @@ from pytest_memento.plugin.distribution import Controller, Worker, is_scheduled_
 from pytest_memento.plugin.execution import Execution
 from pytest_memento.plugin.idle import Idling
 from pytest_memento.plugin.options import OPTIONS
+from pytest_memento.plugin.progress import Progress
 from pytest_memento.plugin.reporting import Reporting
 from pytest_memento.plugin.scheduling import is_chosen_by_user
 from pytest_memento.plugin.seeding import Seeding
@@ -84,13 +87,16 @@ def pytest_configure(config: pytest.Config) -> None:
         register(Verification(chosen, chosen.verify), "memento-verification")
     if workerinput is not None:
         return
-    register(Reporting(chosen, config, allowance), "memento-reporting")
+    reporting = Reporting(chosen, config, allowance)
+    register(reporting, "memento-reporting")
     if is_distributed:
         controller = Controller(chosen, config, allowance, is_scheduled=is_scheduled)
         register(controller, "memento-controller")
         register(Interrupts(controller.running, controller.halt), "memento-interrupts")
     else:
         register(Interrupts(execution.count_running, execution.halt), "memento-interrupts")
+    now = controller.now if is_distributed else execution.now
+    register(Progress(config, lambda: reporting.state(now), chosen.progress), "memento-progress")
 
 
 def _is_distributed(config: pytest.Config) -> bool:

@@ -64,6 +64,11 @@ class Bound:
             self.experiment.case.tags
         )
 
+    @property
+    def progress(self) -> tuple[float, float] | None:
+        """How far it said it is: (done, total)."""
+        return self._attempt.context.told_progress if self._attempt else None
+
     def start(self, attempt: Attempt) -> None:
         """Begin a new attempt."""
         self._attempt = attempt

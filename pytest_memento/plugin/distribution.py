@@ -24,6 +24,7 @@ from pytest_memento.plugin.bound import BOUND
 from pytest_memento.plugin.options import COMMAND, OPTIONS, Options
 from pytest_memento.plugin.outlook import Outlook
 from pytest_memento.plugin.plan import Plan
+from pytest_memento.plugin.progress import Running
 from pytest_memento.plugin.reporting import Reporting, look_ahead
 from pytest_memento.plugin.reports import Ended, attach, what_to_tell
 from pytest_memento.plugin.scheduling import ExperimentScheduling
@@ -150,6 +151,19 @@ class Controller:
         """How many experiments run now."""
         work = self._scheduling.work if self._scheduling else None
         return len(list(work.running())) if work else 0
+
+    def now(self) -> tuple[list[Running], float | None]:
+        """Return what the workers run, and the seconds until all is done."""
+        if self._scheduling is None or self._scheduling.work is None:
+            return [], None
+        work = self._scheduling.work
+        running = []
+        for node, task, seconds in work.running():
+            note = self._read(f"{node.gateway.id}.pulse") or {}
+            label = self._scheduling.name_of(task)
+            progress = note.get("progress") if note.get("id") == label else None
+            running.append(Running(label, seconds, progress))
+        return running, work.remaining()
 
     def halt(self, why: str) -> None:
         """Have nothing more begun."""

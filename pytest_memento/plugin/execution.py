@@ -21,10 +21,11 @@ from pytest_memento.plugin.bound import BOUND, Bound
 from pytest_memento.plugin.hits import Hit, is_hit
 from pytest_memento.plugin.idle import Idle
 from pytest_memento.plugin.options import Cache, Options
-from pytest_memento.plugin.plan import in_turn, runs
+from pytest_memento.plugin.plan import in_turn, runs, tasks_of
+from pytest_memento.plugin.progress import Running
 from pytest_memento.plugin.reports import Ended, attach, report_in_one, what_to_tell
 from pytest_memento.pulse import Pulse
-from pytest_memento.schedule import Allowance
+from pytest_memento.schedule import Allowance, Schedule
 
 _LONGEST_OUTPUT = 100_000
 _FUNCTION = pytest.StashKey[Callable[..., Any]]()
@@ -51,6 +52,11 @@ class Execution:
         self._pulse = Pulse()
         self._claim = ExitStack()
         self._owner: Owner | None = None
+        self.work: Schedule[None] = Schedule([])
+        """What a serial session has to do, for those who want to know how far it is."""
+        self.work.join(None)
+        self._items: list[pytest.Item] = []
+        self._numbers: dict[pytest.Item, int] = {}
         self._put_off: dict[pytest.Item, bool] = {}
         self._given: dict[str, Any] = {}
         self._shared: dict[tuple[str, str | None], Any] = {}
@@ -65,6 +71,14 @@ class Execution:
         if self.running is not None:
             self.running.session.shouldstop = f"{why}; what was running has been finished"
 
+    def now(self) -> tuple[list[Running], float | None]:
+        """Return what runs here, and the seconds until all is done."""
+        running = []
+        for _, task, seconds in self.work.running():
+            bound = self._items[task.number].stash[BOUND]
+            running.append(Running(bound.experiment.case.label, seconds, bound.progress))
+        return running, self.work.remaining()
+
     # -- instead of running ------------------------------------------------------------------------
 
     @pytest.hookimpl(wrapper=True)
@@ -73,8 +87,12 @@ class Execution:
         items = session.items
         if self._may_report_at_once(session):
             with without_gc():
-                left = [item for item in items if not self._report_hit(item)]
-                session.items = in_turn(session.config, left, self.options)
+                self._items = [item for item in items if not self._report_hit(item)]
+                tasks = tasks_of(self._items, self.options)
+                session.items = in_turn(session.config, self._items, tasks)
+            self._numbers = {self._items[task.number]: task.number for task in tasks}
+            self.work = Schedule(tasks)
+            self.work.join(None)
         try:
             return (yield)
         finally:
@@ -107,12 +125,16 @@ class Execution:
         if not self.allowance.begin(item):
             bound.passed_over = True
             return (yield)
+        number = self._numbers.get(item, -1)
+        self.work.assign(None, number)
         self._owner = None
         with self._claim:
             if self._is_stored(bound):
                 self._take_claim(item, bound, may_put_off=_may_come_back(item, nextitem))
             if not runs(item, self.options) or item in self._put_off:
                 self.allowance.give_back(item)
+            if item in self._put_off:
+                self.work.put_off(None, number)
             if bound.refused or item in self._put_off or not runs(item, self.options):
                 return (yield)
             self.running = item
@@ -121,6 +143,7 @@ class Execution:
                     return (yield)
             finally:
                 self.running = None
+                self.work.finish(None, number)
 
     @contextmanager
     def _pulse_of(self, bound: Bound) -> Iterator[None]:
@@ -133,7 +156,8 @@ class Execution:
 
         def tell() -> dict[str, Any]:
             state = bound.attempt.context.sign_of_life() if bound.started else {}
-            return {**owner, **state, "memory": peak_memory()}
+            label = bound.experiment.case.label
+            return {**owner, **state, "id": label, "memory": peak_memory()}
 
         with self._pulse.of(tell, notes, store.log(key, bound.experiment.case.label)):
             yield

@@ -89,6 +89,7 @@ class Options:
     :param verify: how many of the cached experiments to compute again; ``None`` for none.
     :param limit: how many experiments are begun at most; ``None`` for all.
     :param budget: for how many seconds experiments are begun; ``None`` for ever.
+    :param progress: seconds between two lines about the progress, off a terminal; 0 for none.
     :param seeds: whether the global random generators are seeded for each experiment.
     :param command: what was typed, without secrets.
     """
@@ -105,6 +106,7 @@ class Options:
     verify: Sample | None = None
     limit: int | None = None
     budget: float | None = None
+    progress: float = 60.0
     seeds: bool = True
     command: tuple[str, ...] = ()
 
@@ -220,6 +222,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         default=True,
     )
     parser.addini(
+        "memento_progress",
+        "time between two lines about the progress where there is no terminal to show it in place:"
+        " 60, 5m; 0 for none",
+        default="60",
+    )
+    parser.addini(
         "memento_shared",
         "load stored values that other users wrote: they run code when loaded",
         type="bool",
@@ -261,6 +269,7 @@ def read(config: pytest.Config) -> Options:
         verify=verify,
         limit=_limit(config),
         budget=_budget(config),
+        progress=_progress(config),
         seeds=config.getini("memento_seed"),
         command=_command(config),
     )
@@ -321,6 +330,14 @@ def _budget(config: pytest.Config) -> float | None:
         return None if text is None else to_seconds(text)
     except ValueError as error:
         raise pytest.UsageError(f"--memento-budget: {error}") from None
+
+
+def _progress(config: pytest.Config) -> float:
+    text = config.getini("memento_progress")
+    try:
+        return float(text) if text.strip().isdigit() else to_seconds(text)
+    except ValueError as error:
+        raise pytest.UsageError(f"memento_progress: {error}") from None
 
 
 def expression(config: pytest.Config, name: str) -> Query | None:

@@ -53,10 +53,9 @@ def tasks_of(items: Sequence[pytest.Item], options: Options) -> list[Task]:
 
 
 def in_turn(
-    config: pytest.Config, items: Sequence[pytest.Item], options: Options
+    config: pytest.Config, items: Sequence[pytest.Item], tasks: Sequence[Task]
 ) -> list[pytest.Item]:
     """Return the items of a serial session as they come: other tests stay where they are."""
-    tasks = tasks_of(items, options)
     order = schedule.in_turn(tasks, longest_first=not in_given_order(config))
     turns = dict(zip((task.number for task in tasks), order, strict=True))
     return [items[turns[n].number] if n in turns else item for n, item in enumerate(items)]

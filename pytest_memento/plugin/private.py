@@ -293,6 +293,23 @@ def whole_terminal(config: pytest.Config) -> Iterator[None]:
     yield
 
 
+def wrap_output(reporter: TerminalReporter, wrap: Callable[[Any], Any]) -> None:
+    """Put something between the reporter and what it writes to: ``TerminalWriter._file``."""
+    writer: Any = reporter._tw
+    writer._file = wrap(writer._file)
+
+
+def column_of(reporter: TerminalReporter) -> int:
+    """Return how many columns of the present line are written on: ``TerminalReporter._tw``."""
+    return reporter._tw.width_of_current_line
+
+
+def writes_to(reporter: TerminalReporter) -> Any:
+    """Return what the reporter writes to: ``TerminalWriter._file``."""
+    writer: Any = reporter._tw
+    return writer._file
+
+
 def adjust_summary_line(
     reporter: TerminalReporter, colour: str, notes: Mapping[str, Callable[[], str]]
 ) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ from pytest_memento.plugin.bound import BOUND
 from pytest_memento.plugin.collection import Collection
 from pytest_memento.plugin.options import OPTIONS, Options
 from pytest_memento.plugin.outlook import REMARKS, Outlook, expectations
+from pytest_memento.plugin.progress import Running, State
 from pytest_memento.plugin.reports import Ended, told
 from pytest_memento.record import Outcome
 from pytest_memento.schedule import Allowance
@@ -54,6 +55,15 @@ class Reporting:
 
     def _saved_text(self) -> str:
         return f"saved {duration(self.saved)}" if self.saved >= 1 else ""
+
+    def state(self, now: Callable[[], tuple[list[Running], float | None]]) -> State:
+        """Return how far the session is.
+
+        :param now: tells what runs, and the seconds until all is done.
+        """
+        ends = [known["ended"] for known in list(self.ended.values())]
+        running, remaining = now()
+        return State(self.total, len(ends), ends.count(Ended.FAILED.value), running, remaining)
 
     # -- before ------------------------------------------------------------------------------------
 

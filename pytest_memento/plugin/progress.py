@@ -1,0 +1,221 @@
+"""The line that says what is going on: below all others on a terminal, each minute elsewhere."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import threading
+from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+import pytest
+
+from pytest_memento.amounts import duration
+from pytest_memento.plugin import private
+
+_DRAWN_EACH = 0.5
+"""Seconds after which the line on a terminal is drawn again."""
+
+
+@dataclass(frozen=True)
+class Running:
+    """An experiment that runs.
+
+    :param label: its configuration.
+    :param seconds: for how long.
+    :param progress: (done, total), as it told.
+    """
+
+    label: str
+    seconds: float
+    progress: tuple[float, float] | None = None
+
+
+@dataclass(frozen=True)
+class State:
+    """How far a session is.
+
+    :param total: how many experiments it has.
+    :param done: how many of them have ended.
+    :param failed: how many of these failed.
+    :param running: those that run now.
+    :param remaining: seconds until all are done, ``None`` if that is not known.
+    """
+
+    total: int
+    done: int
+    failed: int
+    running: Sequence[Running]
+    remaining: float | None
+
+    def line(self, now: datetime) -> str:
+        """Return the state in words."""
+        parts = [f"{self.done}/{self.total} done"]
+        if self.failed:
+            parts.append(f"{self.failed} failed")
+        if self.running:
+            parts.append(f"{len(self.running)} running ({self._longest()})")
+        if self.remaining is not None:
+            parts.append(f"eta {_time_of_day(now, self.remaining)}")
+        return f"memento: {', '.join(parts)}"
+
+    def _longest(self) -> str:
+        longest = max(self.running, key=lambda each: each.seconds)
+        which = "longest " if len(self.running) > 1 else ""
+        seconds = longest.seconds
+        lasted = duration(seconds) if seconds >= 10 else f"{seconds:.0f}s"
+        text = f"{which}{lasted}: {longest.label}"
+        if longest.progress is not None:
+            done, total = longest.progress
+            text += f", {done:g}/{total:g}"
+        return text
+
+
+def _time_of_day(now: datetime, seconds: float) -> str:
+    end = now + timedelta(seconds=seconds)
+    return f"{end:%H:%M}" if seconds < 43_200 else f"{end:%a %H:%M}"
+
+
+class Progress:
+    """Shows the state while experiments run.
+
+    :param state: tells how far the session is; called from another thread.
+    :param every: seconds between two lines where there is no terminal.
+    """
+
+    def __init__(self, config: pytest.Config, state: Callable[[], State], every: float) -> None:
+        self.config = config
+        self._state = state
+        self._every = every
+
+    @pytest.hookimpl(wrapper=True, trylast=True)
+    def pytest_runtestloop(self) -> Generator[None, Any, Any]:
+        """Show it while tests run."""
+        reporter = self.config.pluginmanager.getplugin("terminalreporter")
+        descriptor = _descriptor(reporter) if self._is_wanted(reporter) else None
+        if descriptor is None:
+            return (yield)
+        screen = _Screen(reporter, descriptor, in_place=self._in_place(reporter))
+        stop = threading.Event()
+        thread = threading.Thread(target=self._show, args=[screen, stop], name="memento-progress")
+        thread.daemon = True
+        thread.start()
+        try:
+            return (yield)
+        finally:
+            stop.set()
+            thread.join()
+            screen.close()
+
+    def _is_wanted(self, reporter: pytest.TerminalReporter | None) -> bool:
+        return (
+            reporter is not None
+            and self._every > 0
+            and self.config.get_verbosity() >= 0
+            and not self.config.option.collectonly
+        )
+
+    def _in_place(self, reporter: pytest.TerminalReporter) -> bool:
+        """Whether nothing else writes below the last line."""
+        option, manager = self.config.option, self.config.pluginmanager
+        return bool(
+            reporter.isatty
+            and os.environ.get("TERM") != "dumb"
+            and getattr(option, "capture", "no") != "no"
+            and not option.usepdb
+            and not manager.hasplugin("sugar")
+        )
+
+    def _show(self, screen: _Screen, stop: threading.Event) -> None:
+        pause = _DRAWN_EACH if screen.in_place else self._every
+        while not stop.wait(pause):
+            # What is shown must never end what is done.
+            with contextlib.suppress(Exception):
+                state = self._state()
+                if state.running:
+                    screen.show(state.line(datetime.now().astimezone()))
+
+
+def _descriptor(reporter: pytest.TerminalReporter) -> int | None:
+    """Return a descriptor of the terminal of our own: pytest takes the first one for capturing."""
+    try:
+        return os.dup(private.writes_to(reporter).fileno())
+    except (OSError, ValueError, AttributeError):
+        return None
+
+
+class _Screen:
+    """Writes a line below the others, and takes it away before something else is written."""
+
+    def __init__(
+        self, reporter: pytest.TerminalReporter, descriptor: int, *, in_place: bool
+    ) -> None:
+        self.in_place = in_place
+        self._reporter = reporter
+        self._descriptor = descriptor
+        self._lock = threading.RLock()
+        self._is_shown = False
+        self._column = private.column_of(reporter)
+        self._file = private.writes_to(reporter)
+        if in_place:
+            private.wrap_output(reporter, lambda file: _Output(file, self._around))
+
+    def show(self, line: str) -> None:
+        with self._lock:
+            if not self.in_place:
+                is_begun = private.column_of(self._reporter) > 0
+                self._write(f"{chr(10) if is_begun else ''}{line}\n")
+                return
+            self._write(f"\n\r{line[: self._width() - 1]}\x1b[K{self._back()}")
+            self._is_shown = True
+
+    def close(self) -> None:
+        with self._lock:
+            self._erase()
+        if self.in_place:
+            private.wrap_output(self._reporter, lambda _: self._file)
+        os.close(self._descriptor)
+
+    def _erase(self) -> None:
+        if self._is_shown:
+            self._is_shown = False
+            self._write(f"\n\r\x1b[K{self._back()}")
+
+    @contextlib.contextmanager
+    def _around(self) -> Iterator[None]:
+        """Take the line away for something else to be written."""
+        with self._lock:
+            self._erase()
+            yield
+            self._column = private.column_of(self._reporter)
+
+    def _back(self) -> str:
+        """Return what moves the cursor up again, to where it was: ECMA-48, CUU and CUF."""
+        column = self._column % self._width()
+        return f"\x1b[A\r\x1b[{column}C" if column else "\x1b[A\r"
+
+    def _width(self) -> int:
+        return os.get_terminal_size(self._descriptor).columns or 80
+
+    def _write(self, text: str) -> None:
+        os.write(self._descriptor, text.encode(errors="replace"))
+
+
+class _Output:
+    """What the reporter writes to, with the line taken away before anything is written."""
+
+    def __init__(self, file: Any, around: Callable[[], AbstractContextManager[None]]) -> None:
+        self._file = file
+        self._around = around
+
+    def write(self, text: str) -> Any:
+        with self._around():
+            written = self._file.write(text)
+            self._file.flush()
+            return written
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._file, name)
