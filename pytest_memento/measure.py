@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import sys
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+
+try:
+    import resource
+except ImportError:  # not on Windows
+    resource = None  # type: ignore[assignment]
 
 
 @dataclass(slots=True)
@@ -43,8 +47,10 @@ def measuring() -> Iterator[Measured]:
 
 
 def _cpu_time() -> float:
-    children = os.times()  # in ticks of 10 ms, but the only portable way to ask for children
-    return time.process_time() + children.children_user + children.children_system
+    if resource is None:
+        return time.process_time()
+    children = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return time.process_time() + children.ru_utime + children.ru_stime
 
 
 def _reset_peak() -> None:
@@ -62,9 +68,7 @@ def peak_memory() -> int | None:
         for line in Path("/proc/self/status").read_bytes().splitlines():
             if line.startswith(b"VmHWM:"):
                 return int(line.split()[1]) * 1024
-    with contextlib.suppress(ImportError):
-        import resource
-
+    if resource is not None:
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
         return peak if sys.platform == "darwin" else peak * 1024
     return None

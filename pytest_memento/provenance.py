@@ -9,10 +9,10 @@ import platform
 import socket
 import sys
 from collections.abc import Sequence
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+from pytest_memento import packages
 from pytest_memento.checkout import Checkout, checkout
 from pytest_memento.fingerprint import Digest, digest_value
 
@@ -73,12 +73,4 @@ def user() -> str:
 
 @functools.lru_cache(maxsize=8)
 def _versions(modules: frozenset[str]) -> dict[str, str]:
-    owners = _owners()
-    names = {name for module in modules for name in owners.get(module, ())}
-    return {name: metadata.version(name) for name in sorted(names, key=str.lower)}
-
-
-@functools.cache
-def _owners() -> dict[str, list[str]]:
-    """Top-level module -> the distributions that hold it."""
-    return dict(metadata.packages_distributions())
+    return {name: packages.version(name) for name in packages.holders(modules)}

@@ -15,6 +15,7 @@ progress        the line that says what is going on
 stopping        beginning nothing more
 distribution    what crosses between xdist's workers and their controller
 scheduling      the schedule in xdist's controller
+shortcut        no workers where all is stored
 idle            the item that a worker runs while it waits to be told the next one
 private         everything of pytest or xdist that is not public
 """
@@ -22,7 +23,7 @@ private         everything of pytest or xdist that is not public
 from __future__ import annotations
 
 import os
-from collections.abc import Generator
+from collections.abc import Generator, Iterator
 
 import pytest
 
@@ -32,12 +33,13 @@ from pytest_memento.plugin.collection import Collection
 from pytest_memento.plugin.distribution import Controller, Worker, is_scheduled_here
 from pytest_memento.plugin.execution import Execution
 from pytest_memento.plugin.idle import Idling
-from pytest_memento.plugin.options import OPTIONS
+from pytest_memento.plugin.options import OPTIONS, Options
 from pytest_memento.plugin.progress import Progress
 from pytest_memento.plugin.reporting import Reporting
 from pytest_memento.plugin.scheduling import is_chosen_by_user
 from pytest_memento.plugin.seeding import Seeding
 from pytest_memento.plugin.selection import Selection
+from pytest_memento.plugin.shortcut import Shortcut
 from pytest_memento.plugin.stopping import Interrupts, PatientWorker, allowance_of
 from pytest_memento.plugin.verification import Verification
 from pytest_memento.processors import usable
@@ -59,44 +61,64 @@ def pytest_configure(config: pytest.Config) -> None:
         " of the matrix; version and depends say what its results depend on beside its code",
     )
     config.stash[OPTIONS] = chosen = options.read(config)
-    register = config.pluginmanager.register
-    register(fixtures, "memento-fixtures")
-    register(Collection(chosen, config), "memento-collection")
-    if chosen.select is not None:
-        register(Selection(chosen, chosen.select), "memento-selection")
-    if chosen.accepts:
-        register(Acceptance(chosen, chosen.accept), "memento-acceptance")
-    workerinput = getattr(config, "workerinput", None)
-    is_worker, is_distributed = workerinput is not None, _is_distributed(config)
+    is_worker, is_distributed = hasattr(config, "workerinput"), _is_distributed(config)
     is_scheduled = is_scheduled_here(config) if is_worker else not is_chosen_by_user(config)
     allowance = allowance_of(
         chosen, is_worker=is_worker, is_scheduled=is_scheduled, is_distributed=is_distributed
     )
     execution = Execution(chosen, allowance)
-    register(execution, "memento-execution")
-    if chosen.seeds:
-        register(Seeding(chosen), "memento-seeding")
-    if workerinput is not None:
-        worker = Worker(workerinput, is_scheduled=is_scheduled)
-        register(worker, "memento-worker")
-        execution.notes += worker.notes
-        if is_scheduled:
-            register(Idling(), "memento-idling")
-            register(PatientWorker(), "memento-patience")
+    plugins = [*_of_all(chosen, config, execution)]
+    if is_worker:
+        plugins += _of_workers(config, execution, is_scheduled=is_scheduled)
     if chosen.verify is not None:  # after these, so that it comes before them
-        register(Verification(chosen, chosen.verify), "memento-verification")
-    if workerinput is not None:
-        return
-    reporting = Reporting(chosen, config, allowance)
-    register(reporting, "memento-reporting")
-    if is_distributed:
-        controller = Controller(chosen, config, allowance, is_scheduled=is_scheduled)
-        register(controller, "memento-controller")
-        register(Interrupts(controller.running, controller.halt), "memento-interrupts")
-    else:
-        register(Interrupts(execution.count_running, execution.halt), "memento-interrupts")
-    now = controller.now if is_distributed else execution.now
-    register(Progress(config, lambda: reporting.state(now), chosen.progress), "memento-progress")
+        plugins.append(("verification", Verification(chosen, chosen.verify)))
+    if not is_worker:
+        reporting = Reporting(chosen, config, allowance)
+        plugins.append(("reporting", reporting))
+        runs: Controller | Execution = execution
+        if is_distributed:
+            shortcut = Shortcut(chosen, config)
+            runs = Controller(chosen, config, allowance, shortcut, is_scheduled=is_scheduled)
+            plugins += [("controller", runs)] + [("shortcut", shortcut)] * is_scheduled
+        plugins += _of_those_who_watch(chosen, config, reporting, runs)
+    for name, plugin in plugins:
+        config.pluginmanager.register(plugin, f"memento-{name}")
+
+
+Named = tuple[str, object]
+
+
+def _of_all(options: Options, config: pytest.Config, execution: Execution) -> Iterator[Named]:
+    """Yield what every process has."""
+    yield "fixtures", fixtures
+    yield "collection", Collection(options, config)
+    if options.select is not None:
+        yield "selection", Selection(options, options.select)
+    if options.accepts:
+        yield "acceptance", Acceptance(options, options.accept)
+    yield "execution", execution
+    if options.seeds:
+        yield "seeding", Seeding(options)
+
+
+def _of_workers(
+    config: pytest.Config, execution: Execution, *, is_scheduled: bool
+) -> Iterator[Named]:
+    """Yield what the workers of xdist have."""
+    worker = Worker(config, is_scheduled=is_scheduled)
+    execution.notes += worker.notes
+    yield "worker", worker
+    if is_scheduled:
+        yield "idling", Idling()
+        yield "patience", PatientWorker()
+
+
+def _of_those_who_watch(
+    options: Options, config: pytest.Config, reporting: Reporting, runs: Controller | Execution
+) -> Iterator[Named]:
+    """Yield what the process has that the user looks at."""
+    yield "interrupts", Interrupts(runs.count_running, runs.halt)
+    yield "progress", Progress(config, lambda: reporting.state(runs.now), options.progress)
 
 
 def _is_distributed(config: pytest.Config) -> bool:

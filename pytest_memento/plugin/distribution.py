@@ -28,6 +28,7 @@ from pytest_memento.plugin.progress import Running
 from pytest_memento.plugin.reporting import Reporting, look_ahead
 from pytest_memento.plugin.reports import Ended, attach, what_to_tell
 from pytest_memento.plugin.scheduling import ExperimentScheduling
+from pytest_memento.plugin.shortcut import Shortcut
 from pytest_memento.record import Record
 from pytest_memento.schedule import Allowance
 
@@ -42,7 +43,8 @@ class Worker:
     :param is_scheduled: whether the controller needs a plan, see ``scheduling``.
     """
 
-    def __init__(self, workerinput: dict[str, Any], *, is_scheduled: bool) -> None:
+    def __init__(self, config: pytest.Config, *, is_scheduled: bool) -> None:
+        workerinput: dict[str, Any] = config.workerinput  # type: ignore[attr-defined]  # of xdist
         self._is_scheduled = is_scheduled
         self._notes = Path(workerinput.get(_INPUT, "/nonexistent"))
         self._id = str(workerinput["workerid"])
@@ -102,14 +104,22 @@ class Controller:
     """Reads the notes of the workers.
 
     :param allowance: what may be begun.
+    :param shortcut: wants to know what the workers have imported.
     :param is_scheduled: whether it is our schedule that decides; else the user has chosen another.
     """
 
     def __init__(
-        self, options: Options, config: pytest.Config, allowance: Allowance, *, is_scheduled: bool
+        self,
+        options: Options,
+        config: pytest.Config,
+        allowance: Allowance,
+        shortcut: Shortcut,
+        *,
+        is_scheduled: bool,
     ) -> None:
         self.options = options
         self.allowance = allowance
+        self.shortcut = shortcut
         self._failures = 0
         self.config = config
         self._directory = tempfile.TemporaryDirectory(prefix="memento-notes-")
@@ -135,7 +145,11 @@ class Controller:
 
     def _read_plan(self) -> Plan | None:
         note = self._read("agreed.plan")
-        return None if note is None else Plan.from_json(note)
+        if note is None:
+            return None
+        plan = Plan.from_json(note)
+        self.shortcut.sources = plan.sources
+        return plan
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         """Tell the schedule what was reported."""
@@ -147,7 +161,7 @@ class Controller:
         if most and self._failures >= most:
             self.halt(f"{self._failures} failure{'s' if self._failures > 1 else ''}")
 
-    def running(self) -> int:
+    def count_running(self) -> int:
         """How many experiments run now."""
         work = self._scheduling.work if self._scheduling else None
         return len(list(work.running())) if work else 0
@@ -180,6 +194,8 @@ class Controller:
         self._has_header = True
         reporting = self.config.pluginmanager.getplugin("memento-reporting")
         assert isinstance(reporting, Reporting)
+        if reporting.total:  # it has one, from before the workers were found to be needed
+            return
         if reporter.isatty:
             reporter.rewrite("", erase=True)  # over xdist's line, which is written in place
             reporter.rewrite("")  # back to where a line begins

@@ -20,6 +20,7 @@ from pytest_memento.plugin.hits import is_hit
 from pytest_memento.plugin.options import Cache, Options
 from pytest_memento.plugin.outlook import expectations
 from pytest_memento.plugin.reports import Ended, what_to_tell
+from pytest_memento.plugin.shortcut import Sources, sources_of
 from pytest_memento.schedule import Task
 
 Location = tuple[str, int | None, str]
@@ -87,11 +88,13 @@ class Plan:
     :param tasks: the experiments that are to run.
     :param hits: place -> location and what a report tells, of those that are stored.
     :param in_given_order: whether the longest need not come first.
+    :param sources: the files of the project's modules, see ``shortcut``.
     """
 
     tasks: Sequence[Task]
     hits: Mapping[int, tuple[Location, Mapping[str, Any]]]
     in_given_order: bool
+    sources: Sources
 
     @classmethod
     def of(
@@ -107,7 +110,8 @@ class Plan:
                 for number, item in enumerate(items)
                 if BOUND in item.stash and is_hit(item, item.stash[BOUND])
             }
-        return cls(tasks_of(items, options), hits, in_given_order(config))
+        tasks = tasks_of(items, options)
+        return cls(tasks, hits, in_given_order(config), sources_of(config.rootpath))
 
     def all_tasks(self, total: int) -> list[Task]:
         """Return the tasks for the workers: what is neither experiment nor stored is light."""
@@ -129,6 +133,7 @@ class Plan:
             "needs": [sorted(each) for each in needs],
             "hits": [[number, *hit] for number, hit in self.hits.items()],
             "in_given_order": self.in_given_order,
+            "sources": dict(self.sources),
         }
 
     @classmethod
@@ -139,4 +144,4 @@ class Plan:
             Task(number, seconds, needs[n], kind) for number, seconds, n, kind in data["tasks"]
         ]
         hits = {number: (tuple(location), told) for number, location, told in data["hits"]}
-        return cls(tasks, hits, data["in_given_order"])
+        return cls(tasks, hits, data["in_given_order"], data["sources"])

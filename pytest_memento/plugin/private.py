@@ -252,6 +252,21 @@ def replace_scheduler(config: pytest.Config, scheduler: object) -> None:
     config.pluginmanager.getplugin("dsession").sched = scheduler
 
 
+def begin_distribution(session: pytest.Session) -> None:
+    """Have xdist start its workers as its ``pytest_configure`` and ``pytest_sessionstart`` would.
+
+    (``xdist.dsession.DSession``, ``TerminalReporter.showfspath``)
+    """
+    from xdist.dsession import DSession
+
+    distribution = DSession(session.config)
+    session.config.pluginmanager.register(distribution, "dsession")
+    reporter = session.config.pluginmanager.getplugin("terminalreporter")
+    if reporter is not None:
+        reporter.showfspath = False
+    distribution.pytest_sessionstart(session)
+
+
 def show_no_status(config: pytest.Config) -> None:
     """Have xdist show no more of how workers come up, over what is there by then.
 

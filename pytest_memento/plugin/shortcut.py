@@ -1,0 +1,130 @@
+"""No workers where all is stored: the controller of xdist then collects and reports by itself.
+
+Whether all is stored shows only after collecting, which takes as long as it takes to import the
+user's code; so it is tried only where it will be: the last session with this command line ended
+with every experiment stored and no other test, and none of the project's modules has been written
+since. If it is not so after all, the workers are started then, and nothing is lost but the time.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+import sys
+from collections.abc import Generator, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pytest_memento import container
+from pytest_memento.errors import DamagedError
+from pytest_memento.plugin import private
+from pytest_memento.plugin.bound import BOUND
+from pytest_memento.plugin.hits import is_hit
+from pytest_memento.plugin.options import Options
+from pytest_memento.plugin.reports import Ended, told
+
+Sources = Mapping[str, int]
+"""Module files of the project -> when they were written, in nanoseconds since the epoch."""
+
+
+class Shortcut:
+    """Has the controller collect where no worker will be needed."""
+
+    def __init__(self, options: Options, config: pytest.Config) -> None:
+        self.options = options
+        self.config = config
+        self.sources: Sources = {}
+        """What the first worker said."""
+        self._path = options.store.root / "sessions" / _digest(config)
+        self._distribution = ""
+        self._is_complete = True
+        self._has_ended = False
+
+    def pytest_configure(self) -> None:
+        """Put xdist off before it sets itself up, if all will be stored."""
+        option = self.config.option
+        if self.options.reads and self._was_complete():
+            self._distribution, option.dist = option.dist, "no"
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_sessionstart(self) -> None:
+        """Let the options be again what the user said."""
+        if self._distribution:
+            self.config.option.dist = self._distribution
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_collection(self, session: pytest.Session) -> Generator[None, Any, Any]:
+        """Look at what was collected; if something has to run, have xdist do it."""
+        result = yield
+        if not self._distribution or session.testsfailed:
+            return result
+        if all(BOUND in i.stash and is_hit(i, i.stash[BOUND]) for i in session.items):
+            self.sources = sources_of(self.config.rootpath)
+            return result
+        session.items = []
+        session.testscollected = 0
+        private.begin_distribution(session)
+        return result
+
+    # -- remembering -------------------------------------------------------------------------------
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        """Note whether something is left to run."""
+        known = told(report)
+        if report.failed or (report.when == "call" and known is None):
+            self._is_complete = False
+        if known is not None:
+            self._has_ended = True
+            ended = Ended(known["ended"])
+            self._is_complete &= ended in (Ended.PASSED, Ended.CACHED)
+
+    def pytest_sessionfinish(self, exitstatus: int) -> None:
+        """Remember whether the next session like this has anything to run."""
+        if not self.options.writes:
+            return
+        with contextlib.suppress(OSError):
+            if exitstatus == pytest.ExitCode.OK and self._is_complete and self._has_ended:
+                container.write(self._path, {}, {"sources": dict(self.sources)})
+            else:
+                self._path.unlink(missing_ok=True)
+
+    def _was_complete(self) -> bool:
+        try:
+            sources: Sources = container.read_details(self._path)["sources"]
+        except (OSError, DamagedError, KeyError):
+            return False
+        return bool(sources) and all(_written(path) == when for path, when in sources.items())
+
+
+def sources_of(root: Path) -> Sources:
+    """Return the files of the project's modules that are imported, as they are now.
+
+    :param root: the project; what is installed below it is left out.
+    """
+    inside = f"{root}{os.sep}"
+    installed = f"{os.sep}site-packages{os.sep}"
+    files = {getattr(module, "__file__", None) for module in list(sys.modules.values())}
+    return {
+        path: when
+        for path in files
+        if path and path.startswith(inside) and installed not in path
+        if (when := _written(path)) is not None
+    }
+
+
+def _written(path: str) -> int | None:
+    try:
+        return os.stat(path).st_mtime_ns
+    except OSError:
+        return None
+
+
+def _digest(config: pytest.Config) -> str:
+    """Return what stands for the command line."""
+    call = config.invocation_params
+    text = json.dumps([str(config.rootpath), str(call.dir), [str(each) for each in call.args]])
+    return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
