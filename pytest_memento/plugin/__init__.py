@@ -15,6 +15,7 @@ progress        the line that says what is going on
 stopping        beginning nothing more
 distribution    what crosses between xdist's workers and their controller
 scheduling      the schedule in xdist's controller
+gpus            each worker has its own
 shortcut        no workers where all is stored
 idle            the item that a worker runs while it waits to be told the next one
 private         everything of pytest or xdist that is not public
@@ -27,11 +28,12 @@ from collections.abc import Generator, Iterator
 
 import pytest
 
-from pytest_memento.plugin import care, fixtures, hookspecs, options
+from pytest_memento.plugin import care, fixtures, gpus, hookspecs, options
 from pytest_memento.plugin.acceptance import Acceptance
 from pytest_memento.plugin.collection import Collection
 from pytest_memento.plugin.distribution import Controller, Worker, is_scheduled_here
 from pytest_memento.plugin.execution import Execution
+from pytest_memento.plugin.gpus import Gpus
 from pytest_memento.plugin.idle import Idling
 from pytest_memento.plugin.options import OPTIONS, Options
 from pytest_memento.plugin.progress import Progress
@@ -80,6 +82,8 @@ def pytest_configure(config: pytest.Config) -> None:
             shortcut = Shortcut(chosen, config)
             runs = Controller(chosen, config, allowance, shortcut, is_scheduled=is_scheduled)
             plugins += [("controller", runs)] + [("shortcut", shortcut)] * is_scheduled
+            if each := gpus.wanted(config):
+                plugins.append(("gpus", Gpus(each)))
         plugins += _of_those_who_watch(chosen, config, reporting, runs)
     for name, plugin in plugins:
         config.pluginmanager.register(plugin, f"memento-{name}")
@@ -129,10 +133,12 @@ def _is_distributed(config: pytest.Config) -> bool:
 
 
 @pytest.hookimpl(wrapper=True, optionalhook=True)
-def pytest_xdist_auto_num_workers() -> Generator[None, int, int]:
-    """Have ``-n auto`` start no more workers than there are processors to use."""
+def pytest_xdist_auto_num_workers(config: pytest.Config) -> Generator[None, int, int]:
+    """Have ``-n auto`` start no more workers than there are processors to use, and GPUs."""
     number = yield
-    return number if os.environ.get("PYTEST_XDIST_AUTO_NUM_WORKERS") else min(number, usable())
+    if not os.environ.get("PYTEST_XDIST_AUTO_NUM_WORKERS"):
+        number = min(number, usable())
+    return min(number, gpus.most_workers(config) or number)
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:

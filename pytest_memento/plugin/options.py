@@ -222,6 +222,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         default=True,
     )
     parser.addini(
+        "memento_gpus",
+        "GPUs for each worker of xdist, by CUDA_VISIBLE_DEVICES: a number, or a fraction where"
+        " workers share one; -n auto starts as many workers as there are GPUs for",
+        default="",
+    )
+    parser.addini(
         "memento_progress",
         "time between two lines about the progress where there is no terminal to show it in place:"
         " 60, 5m; 0 for none",
