@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -54,7 +55,8 @@ def _as_on_a_fresh_machine(request: pytest.FixtureRequest, monkeypatch: pytest.M
     if "pytester" not in request.fixturenames:
         return
     request.getfixturevalue("pytester")  # which clears PYTEST_ADDOPTS
-    for name in ("MEMENTO_CACHE_PATH", "PYTEST_XDIST_AUTO_NUM_WORKERS", "PYTHONHASHSEED"):
+    ours = [name for name in os.environ if name.startswith(("MEMENTO_", "PYTEST_XDIST_"))]
+    for name in (*ours, "PYTHONHASHSEED"):
         monkeypatch.delenv(name, raising=False)
     # Bytecode is told from its source by second and size: too coarse for a test's edits.
     monkeypatch.setattr(sys, "dont_write_bytecode", True)

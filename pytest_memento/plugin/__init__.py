@@ -78,10 +78,11 @@ def pytest_configure(config: pytest.Config) -> None:
         reporting = Reporting(chosen, config, allowance)
         plugins.append(("reporting", reporting))
         runs: Controller | Execution = execution
+        shortcut = Shortcut(chosen, config, is_distributed=is_distributed and is_scheduled)
+        plugins.append(("shortcut", shortcut))
         if is_distributed:
-            shortcut = Shortcut(chosen, config)
             runs = Controller(chosen, config, allowance, shortcut, is_scheduled=is_scheduled)
-            plugins += [("controller", runs)] + [("shortcut", shortcut)] * is_scheduled
+            plugins.append(("controller", runs))
             if each := gpus.wanted(config):
                 plugins.append(("gpus", Gpus(each)))
         plugins += _of_those_who_watch(chosen, config, reporting, runs)

@@ -1,9 +1,10 @@
 """No workers where all is stored: the controller of xdist then collects and reports by itself.
 
 Whether all is stored shows only after collecting, which takes as long as it takes to import the
-user's code; so it is tried only where it will be: the last session with this command line ended
-with every experiment stored and no other test, and none of the project's modules has been written
-since. If it is not so after all, the workers are started then, and nothing is lost but the time.
+user's code; so it is tried only where it will be: the last session with these files and options
+ended with every experiment stored and no other test, and none of the project's modules has been
+written since. If it is not so after all, the workers are started then, and nothing is lost but the time.
+Serial sessions remember how they ended, too.
 """
 
 from __future__ import annotations
@@ -29,13 +30,16 @@ from pytest_memento.plugin.reports import Ended, told
 
 Sources = Mapping[str, int]
 """Module files of the project -> when they were written, in nanoseconds since the epoch."""
+_CHOOSING = ("keyword", "markexpr", "deselect", "ignore", "ignore_glob", "lf", "memento_select")
+"""Options that decide what is collected; another that does costs a needless collection."""
 
 
 class Shortcut:
     """Has the controller collect where no worker will be needed."""
 
-    def __init__(self, options: Options, config: pytest.Config) -> None:
+    def __init__(self, options: Options, config: pytest.Config, *, is_distributed: bool) -> None:
         self.options = options
+        self._is_distributed = is_distributed
         self.config = config
         self.sources: Sources = {}
         """What the first worker said."""
@@ -47,7 +51,7 @@ class Shortcut:
     def pytest_configure(self) -> None:
         """Put xdist off before it sets itself up, if all will be stored."""
         option = self.config.option
-        if self.options.reads and self._was_complete():
+        if self._is_distributed and self.options.reads and self._was_complete():
             self._distribution, option.dist = option.dist, "no"
 
     @pytest.hookimpl(tryfirst=True)
@@ -63,7 +67,6 @@ class Shortcut:
         if not self._distribution or session.testsfailed:
             return result
         if all(BOUND in i.stash and is_hit(i, i.stash[BOUND]) for i in session.items):
-            self.sources = sources_of(self.config.rootpath)
             return result
         session.items = []
         session.testscollected = 0
@@ -88,7 +91,8 @@ class Shortcut:
             return
         with contextlib.suppress(OSError):
             if exitstatus == pytest.ExitCode.OK and self._is_complete and self._has_ended:
-                container.write(self._path, {}, {"sources": dict(self.sources)})
+                sources = self.sources or sources_of(self.config.rootpath)
+                container.write(self._path, {}, {"sources": dict(sources)})
             else:
                 self._path.unlink(missing_ok=True)
 
@@ -124,7 +128,8 @@ def _written(path: str) -> int | None:
 
 
 def _digest(config: pytest.Config) -> str:
-    """Return what stands for the command line."""
-    call = config.invocation_params
-    text = json.dumps([str(config.rootpath), str(call.dir), [str(each) for each in call.args]])
+    """Return what stands for all that decides what is collected."""
+    places = [str(config.rootpath), str(config.invocation_params.dir), str(config.inipath)]
+    chosen = {name: str(getattr(config.option, name, "")) for name in _CHOOSING}
+    text = json.dumps([places, config.args, chosen])
     return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
