@@ -11,7 +11,8 @@ from packaging.specifiers import SpecifierSet
 
 PROJECT = nox.project.load_toml("pyproject.toml")["project"]
 TORCH = "torch==2.13.0"
-RANDOMLY = "pytest-randomly==5.1.0"
+NEIGHBOURS = ("pytest-randomly==5.1.0", "pytest-rerunfailures==16.7", "pytest-sugar==1.1.1")
+PARALLEL = ("-n", "auto")
 PYTHONS = nox.project.python_versions({"project": PROJECT})
 
 nox.options.sessions = ["lint", "types", "tests"]
@@ -21,14 +22,14 @@ nox.options.sessions = ["lint", "types", "tests"]
 def tests(session: nox.Session) -> None:
     """Run the tests with the newest dependencies."""
     session.install(".[test]")
-    session.run("pytest", *session.posargs)
+    session.run("pytest", *PARALLEL, *session.posargs)
 
 
 @nox.session(python=PYTHONS[0])
 def oldest(session: nox.Session) -> None:
     """Run the tests with the oldest dependencies that pyproject.toml allows."""
     session.install(".", *at_lower_bounds(PROJECT["dependencies"], extra="test"))
-    session.run("pytest", *session.posargs)
+    session.run("pytest", *PARALLEL, *session.posargs)
 
 
 @nox.session
@@ -47,11 +48,14 @@ def torch(session: nox.Session) -> None:
 
 
 @nox.session
-def randomly(session: nox.Session) -> None:
-    """Run the tests that are about pytest-randomly, which would shuffle all others."""
-    session.install(".[test]", RANDOMLY)
-    session.run("python", "-c", "import pytest_randomly")  # or the tests would skip
-    session.run("pytest", "-p", "no:randomly", "-k", "randomly", *session.posargs)
+def neighbours(session: nox.Session) -> None:
+    """Run the tests that are about other plugins, which would change all others."""
+    session.install(".[test]", *NEIGHBOURS)
+    for name in NEIGHBOURS:  # or the tests would skip
+        module = name.partition("==")[0].replace("-", "_")
+        session.run("python", "-c", f"import {module}")
+    off = [part for name in ("randomly", "sugar", "rerunfailures") for part in ("-p", f"no:{name}")]
+    session.run("pytest", *off, "-k", "neighbour or randomly", *session.posargs)
 
 
 @nox.session

@@ -4,7 +4,8 @@
     claims                       that nobody holds, likewise
     checkpoints, artifacts       of runs that can neither go on nor be looked up
     documents, values            that no record refers to
-    digests                      of data files that nobody asked for in 30 days
+    logs                         of processes that were killed
+    digests, sessions            that nobody asked for in 30 days
     aside/                       files that were found damaged
 
 Each must have been of no use for :data:`GUARD` seconds, so that what a running session is just
@@ -27,10 +28,10 @@ from pytest_memento.store import Store
 GUARD = 3600.0
 """Seconds since it was last written or put to use for which a leftover stays."""
 _FORGOTTEN = 30 * 86_400.0
-"""Likewise, for the digest of a data file: it only spares reading the file again."""
+"""Likewise, for what only spares work: the digest of a data file, how a session ended."""
 _UNFINISHED = re.compile(r"\.[0-9a-f]{32}\.tmp")
 _OF_EXPERIMENTS = ("results", "checkpoints", "artifacts", "claims")
-_SHARED = ("documents", "values", "digests", "plans")
+_SHARED = ("documents", "values", "digests", "plans", "sessions")
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +64,7 @@ def find(store: Store, needs: Needs, now: float) -> Iterator[Removal]:
         for part in ("checkpoints", "artifacts"):
             yield from _old(_unused(store, part, directory, experiment, needs), now)
         yield from _claims(store.root / "claims" / directory, experiment, now)
+        yield from _old(_logs(store.root, directory, experiment), now)
     if needs.all:
         yield from _of_all(store.root, needs.digests, now)
 
@@ -126,11 +128,21 @@ def _claims(directory: Path, experiment: str, now: float) -> Iterator[Removal]:
             yield Removal(experiment, lock.name, "", why, (), size, since, claim=lock)
 
 
+def _logs(root: Path, directory: str, experiment: str) -> Iterator[Removal]:
+    for entry in entries(root / "logs" / directory):
+        stem = "-".join(entry.name.removesuffix(".log").rsplit("-", 3)[1:])
+        claim = root / "claims" / directory / f"{stem}.lock"
+        if not is_held(claim):
+            why = "output of a dead session"
+            yield _leftover(Path(entry.path), experiment, why, claim=claim)
+
+
 def _of_all(root: Path, digests: Set[str] | None, now: float) -> Iterator[Removal]:
     for part in _SHARED:
         yield from _old(_unfinished(root / part, part), now)
     yield from _old(_each(root, "aside", "damaged file"), now)
-    yield from _old(_each(root, "digests", "not of use for long"), now, _FORGOTTEN)
+    for part in ("digests", "sessions"):
+        yield from _old(_each(root, part, "not of use for long"), now, _FORGOTTEN)
     for part in ("documents", "values") if digests is not None else ():
         found = _old(_each(root, part, "no result refers to it"), now)
         yield from (removal for removal in found if removal.name not in (digests or ()))

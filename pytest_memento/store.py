@@ -9,6 +9,7 @@
             plans/<experiment>                   what the last session's matrix held, in order
             logs/<experiment>/<label>-<key>.log  output of experiments that run now
             digests/<path>                       of large data files, so that each is read once
+            sessions/<options>                   whether the last session left something to run
             aside/                               files that were found damaged
 
 The names alone answer "is it there?"; headers answer every table; values are read on access.

@@ -352,12 +352,16 @@ def test_unfinished_writes_and_claims_of_the_dead(store: Store, project: Path) -
     claim.with_suffix(".owner").write_text('{"host": "here", "pid": 1, "since": 2}')
     (store.root / "aside").mkdir()
     (store.root / "aside/damaged").write_text("x")
+    log = store.log(key_of(1), "model=SVC")
+    log.parent.mkdir(parents=True)
+    log.write_text("epoch 1\n")
     assert pruned(store, project, now=time.time()).removals == ()  # they may be in use
     proposal = pruned(store, project)
     assert reasons(proposal) == sorted(
         [
             *[(temporary, "unfinished write")] * 4,
             (claim.name, "claim of a dead session"),
+            (log.name, "output of a dead session"),
             ("damaged", "damaged file"),
         ]
     )
@@ -365,6 +369,16 @@ def test_unfinished_writes_and_claims_of_the_dead(store: Store, project: Path) -
     assert pruned(store, project).removals == ()
     assert store.find(key_of(1)) is not None
     assert not claim.with_suffix(".owner").exists()
+
+
+def test_the_output_of_what_runs_stays(store: Store, project: Path) -> None:
+    put(store, key_of(1))
+    plan(store, [key_of(1)])
+    log = store.log(key_of(1), "x-1-2")
+    log.parent.mkdir(parents=True)
+    log.write_text("nothing new for hours\n")
+    with claimed(store.claim(key_of(1)), lambda _: None):
+        assert pruned(store, project).removals == ()
 
 
 def test_documents_and_values_that_nothing_refers_to(store: Store, project: Path) -> None:

@@ -57,15 +57,18 @@ def in_turn(
     config: pytest.Config, items: Sequence[pytest.Item], tasks: Sequence[Task]
 ) -> list[pytest.Item]:
     """Return the items of a serial session as they come: other tests stay where they are."""
-    order = schedule.in_turn(tasks, longest_first=not in_given_order(config))
+    order = schedule.in_turn(tasks, longest_first=not in_given_order(config, items))
     turns = dict(zip((task.number for task in tasks), order, strict=True))
     return [items[turns[n].number] if n in turns else item for n, item in enumerate(items)]
 
 
-def in_given_order(config: pytest.Config) -> bool:
-    """Whether the user wants another order than ours, as with ``--ff``."""
-    option = config.option
-    return bool(getattr(option, "failedfirst", False) or getattr(option, "newfirst", False))
+def in_given_order(config: pytest.Config, items: Sequence[pytest.Item]) -> bool:
+    """Whether the user wants another order than ours: by an option as ``--ff``, or by marks."""
+    options = ("failedfirst", "newfirst", "stepwise")
+    if any(getattr(config.option, name, False) for name in options):
+        return True
+    # Of pytest-order and pytest-dependency.
+    return any(mark.name in ("order", "dependency") for item in items for mark in item.own_markers)
 
 
 class _Needs:
@@ -111,7 +114,7 @@ class Plan:
                 if BOUND in item.stash and is_hit(item, item.stash[BOUND])
             }
         tasks = tasks_of(items, options)
-        return cls(tasks, hits, in_given_order(config), sources_of(config.rootpath))
+        return cls(tasks, hits, in_given_order(config, items), sources_of(config.rootpath))
 
     def all_tasks(self, total: int) -> list[Task]:
         """Return the tasks for the workers: what is neither experiment nor stored is light."""

@@ -3,8 +3,8 @@
 Whether all is stored shows only after collecting, which takes as long as it takes to import the
 user's code; so it is tried only where it will be: the last session with these files and options
 ended with every experiment stored and no other test, and none of the project's modules has been
-written since. If it is not so after all, the workers are started then, and nothing is lost but the time.
-Serial sessions remember how they ended, too.
+written since. If it is not so after all, the workers are started then, and nothing is lost but the
+time. Serial sessions remember how they ended, too.
 """
 
 from __future__ import annotations
@@ -51,7 +51,8 @@ class Shortcut:
     def pytest_configure(self) -> None:
         """Put xdist off before it sets itself up, if all will be stored."""
         option = self.config.option
-        if self._is_distributed and self.options.reads and self._was_complete():
+        wanted = self._is_distributed and self.options.reads and self.options.verify is None
+        if wanted and self._was_complete():
             self._distribution, option.dist = option.dist, "no"
 
     @pytest.hookimpl(tryfirst=True)
@@ -68,6 +69,7 @@ class Shortcut:
             return result
         if all(BOUND in i.stash and is_hit(i, i.stash[BOUND]) for i in session.items):
             return result
+        self._path.unlink(missing_ok=True)
         session.items = []
         session.testscollected = 0
         private.begin_distribution(session)
@@ -87,21 +89,24 @@ class Shortcut:
 
     def pytest_sessionfinish(self, exitstatus: int) -> None:
         """Remember whether the next session like this has anything to run."""
-        if not self.options.writes:
+        is_complete = exitstatus == pytest.ExitCode.OK and self._is_complete and self._has_ended
+        if not (is_complete and self.options.writes):
             return
-        with contextlib.suppress(OSError):
-            if exitstatus == pytest.ExitCode.OK and self._is_complete and self._has_ended:
-                sources = self.sources or sources_of(self.config.rootpath)
-                container.write(self._path, {}, {"sources": dict(sources)})
-            else:
-                self._path.unlink(missing_ok=True)
+        sources = dict(self.sources or sources_of(self.config.rootpath))
+        if sources != self._remembered():
+            with contextlib.suppress(OSError):
+                container.write(self._path, {}, {"sources": sources})
 
     def _was_complete(self) -> bool:
+        sources = self._remembered()
+        return bool(sources) and all(_written(path) == when for path, when in sources.items())
+
+    def _remembered(self) -> Sources:
         try:
             sources: Sources = container.read_details(self._path)["sources"]
         except (OSError, DamagedError, KeyError):
-            return False
-        return bool(sources) and all(_written(path) == when for path, when in sources.items())
+            return {}
+        return sources
 
 
 def sources_of(root: Path) -> Sources:

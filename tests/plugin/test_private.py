@@ -7,6 +7,7 @@ When a new release of pytest or xdist breaks one of these, the name says which f
 from __future__ import annotations
 
 import inspect
+import io
 import sys
 from collections.abc import Callable, Generator
 from typing import Any, Generic, TypeVar
@@ -819,3 +820,47 @@ def test_may_restart(controller: pytest.Config) -> None:
 def test_may_restart_as_the_user_said(pytester: pytest.Pytester, xdist: None) -> None:
     config = pytester.parseconfigure("-n2", "--dist=load", "--tx=2*popen", "--max-worker-restart=0")
     assert not private.may_restart(config, counted=False)
+
+
+def test_begin_distribution(controller: pytest.Config, monkeypatch: pytest.MonkeyPatch) -> None:
+    import xdist.dsession
+
+    begun: list[object] = []
+    monkeypatch.setattr(
+        xdist.dsession.DSession, "pytest_sessionstart", lambda self, session: begun.append(session)
+    )
+    controller.pluginmanager.unregister(name="dsession")
+    controller.pluginmanager.unregister(name="terminaldistreporter")
+    session = pytest.Session.from_config(controller)
+    private.begin_distribution(session)
+    assert begun == [session]
+    assert controller.pluginmanager.hasplugin("dsession")
+
+
+@pytest.fixture
+def reporter(pytester: pytest.Pytester) -> pytest.TerminalReporter:
+    config = pytester.parseconfigure()
+    found: pytest.TerminalReporter | None = config.pluginmanager.getplugin("terminalreporter")
+    assert found is not None
+    return found
+
+
+def test_wrap_output(reporter: pytest.TerminalReporter) -> None:
+    file = io.StringIO()
+    private.wrap_output(reporter, lambda _: file)
+    reporter.write_line("a line")
+    assert file.getvalue() == "a line\n"
+
+
+def test_writes_to(reporter: pytest.TerminalReporter) -> None:
+    file = io.StringIO()
+    private.wrap_output(reporter, lambda _: file)
+    assert private.writes_to(reporter) is file
+
+
+def test_column_of(reporter: pytest.TerminalReporter) -> None:
+    private.wrap_output(reporter, lambda _: io.StringIO())
+    reporter.write_line("a line")
+    assert private.column_of(reporter) == 0
+    reporter.write("four")
+    assert private.column_of(reporter) == 4

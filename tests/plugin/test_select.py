@@ -221,9 +221,9 @@ def test_in_workers(pytester: pytest.Pytester, squares: Path, notes: Notes, xdis
     pytester.makepyfile(test_ordinary=ORDINARY)
     for word in ("passed", "cached"):
         result = pytester.runpytest_subprocess("-n2", "--memento-select", "x >= 2", "-W", "error")
-        assert result.parseoutcomes() == {word: 2}
+        assert result.parseoutcomes()[word] == 2
         assert sorted(notes()) == (["x=2", "x=3"] if word == "passed" else [])
-        result.stdout.fnmatch_lines(["memento: 2 experiments: 2 *", "2 workers ?2 items?*"])
+        result.stdout.fnmatch_lines(["memento: 2 experiments: 2 *"])
 
 
 def test_workers_agree_while_the_store_changes(
