@@ -125,25 +125,31 @@ class Execution:
         if not self.allowance.begin(item):
             bound.passed_over = True
             return (yield)
-        number = self._numbers.get(item, -1)
-        self.work.assign(None, number)
-        self._owner = None
-        with self._claim:
+        with self._claim, self._turn_of(item) as number:
             if self._is_stored(bound):
                 self._take_claim(item, bound, may_put_off=_may_come_back(item, nextitem))
-            if not runs(item, self.options) or item in self._put_off:
+            is_elsewhere = item in self._put_off or not runs(item, self.options)
+            if is_elsewhere:
                 self.allowance.give_back(item)
             if item in self._put_off:
                 self.work.put_off(None, number)
-            if bound.refused or item in self._put_off or not runs(item, self.options):
+            if is_elsewhere or bound.refused:
                 return (yield)
             self.running = item
-            try:
-                with self._pulse_of(bound):
-                    return (yield)
-            finally:
-                self.running = None
-                self.work.finish(None, number)
+            with self._pulse_of(bound):
+                return (yield)
+
+    @contextmanager
+    def _turn_of(self, item: pytest.Item) -> Iterator[int]:
+        """Keep account of what is done, while it is the turn of an item; yield its number."""
+        number = self._numbers.get(item, -1)
+        self._owner = None
+        self.work.assign(None, number)
+        try:
+            yield number
+        finally:
+            self.running = None
+            self.work.finish(None, number)
 
     @contextmanager
     def _pulse_of(self, bound: Bound) -> Iterator[None]:
