@@ -6,6 +6,7 @@ import os
 import re
 import subprocess
 import sys
+import time
 from datetime import datetime, timezone
 
 import pytest
@@ -76,6 +77,44 @@ def test_wrong_interval(pytester: pytest.Pytester) -> None:
     result = pytester.runpytest_subprocess()
     assert result.ret == pytest.ExitCode.USAGE_ERROR
     result.stderr.fnmatch_lines(["*memento_progress: 'often' is no duration*"])
+
+
+TALKATIVE = """
+    import logging, time
+    from pathlib import Path
+
+    matrix = {"parameters": {"model": ["SVC", "../../evil"]}}
+
+    def experiment(model):
+        print("printed by", model)
+        logging.getLogger("train").warning("epoch 1")
+        while not Path("enough").exists():
+            time.sleep(0.05)
+"""
+
+
+@pytest.mark.parametrize("workers", ["-n0", "-n2"])
+def test_output_can_be_followed(
+    pytester: pytest.Pytester, request: pytest.FixtureRequest, workers: str
+) -> None:
+    if workers == "-n2":
+        request.getfixturevalue("xdist")
+    arguments = [workers] if request.config.pluginmanager.hasplugin("xdist") else []
+    pytester.makepyfile(exp_a=TALKATIVE)
+    logs = pytester.path / ".pytest_cache" / "memento" / "logs"
+    wanted = 2 if workers == "-n2" else 1
+    with subprocess.Popen([sys.executable, "-m", "pytest", *arguments]) as process:
+        deadline = time.monotonic() + 60
+        while len(found := [*logs.glob("*/*.log")]) < wanted and time.monotonic() < deadline:
+            time.sleep(0.1)
+        texts = {path.name.partition("-")[0]: path.read_text() for path in found}
+        (pytester.path / "enough").touch()
+    assert process.returncode == 0
+    assert "printed by SVC" in texts["model=SVC"]
+    assert "WARNING  train: epoch 1" in texts["model=SVC"]
+    assert len(texts) == wanted
+    assert not [*logs.glob("*/*.log")]  # it is on record now
+    assert not [*pytester.path.glob("**/evil*")]
 
 
 # -- on a terminal ---------------------------------------------------------------------------------

@@ -141,6 +141,17 @@ def test_a_chosen_distribution_is_respected(
     result.stdout.no_fnmatch_line("*ExperimentScheduling*")
 
 
+def test_a_worker_that_collects_something_else_is_left_out(pytester: pytest.Pytester) -> None:
+    pytester.makepyfile(
+        exp_a="import os\nmatrix = {'parameters': {'worker': [os.environ['PYTEST_XDIST_WORKER']],"
+        " 'x': [1, 2, 3]}}\ndef experiment(worker, x): return x"
+    )
+    result = pytester.runpytest_subprocess("-n2")
+    assert result.parseoutcomes() == {"passed": 3, "errors": 1}
+    assert result.ret == pytest.ExitCode.TESTS_FAILED
+    result.stdout.fnmatch_lines(["Different tests were collected between gw? and gw?*"])
+
+
 # -- fixtures --------------------------------------------------------------------------------------
 
 FIXTURES = """
