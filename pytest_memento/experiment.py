@@ -332,7 +332,7 @@ class Attempt:
 
     def _record(self, outcome: Outcome, **more: Any) -> Record:
         case, key = self.experiment.case, self.experiment.key
-        parameters, settings = describe_config(case.config, case.labels, case.digests)
+        parameters, settings = self._described_config
         self._keep_values(case.config, {**parameters, **settings})
         self.store.put_document(key.code, self.experiment.manifest)
         return Record(
@@ -355,6 +355,11 @@ class Attempt:
             seed=self.context.seed,
             **more,
         )
+
+    @functools.cached_property
+    def _described_config(self) -> tuple[dict[str, Value], dict[str, Value]]:
+        case = self.experiment.case
+        return describe_config(case.config, case.labels, case.digests)
 
     def _keep_environment(self) -> Digest:
         digest, environment = provenance.environment(self.root, self.command)

@@ -177,6 +177,7 @@ class Schedule(Generic[W]):
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._urgency = _urgency if longest_first else _place
+        self._tasks = {task.number: task for task in tasks}
         heavy = [task for task in tasks if not task.is_light]
         self._light = _Queue([task for task in tasks if task.is_light])
         self._waiting = _Queue(sorted(heavy, key=self._urgency))
@@ -259,6 +260,11 @@ class Schedule(Generic[W]):
         sent = self._sent.get(worker, deque())
         self._return([task for task in sent if task.number in gone])
         self._sent[worker] = deque(task for task in sent if task.number not in gone)
+
+    def again(self, number: int) -> None:
+        """Run a task that was given up once more."""
+        task = self._tasks[number]
+        (self._light if task.is_light else self._waiting).add(task, first=True)
 
     def finish(self, worker: W, number: int) -> None:
         """Note that a worker has done a task."""

@@ -253,6 +253,22 @@ def test_an_experiment_that_kills_its_workers_is_given_up() -> None:
     assert schedule.is_over
 
 
+def test_what_was_given_up_may_be_wanted_again() -> None:
+    schedule: Schedule[str] = Schedule([Task(0, is_light=True), Task(1)])
+    for number in (0, 1):
+        schedule.join("a")
+        assert [task.number for task in schedule.take("a")] == [number]
+        if number == 1:
+            schedule.allowance.stop("no more workers")
+        assert schedule.leave("a").is_over
+        schedule.again(number)
+        if number == 0:
+            schedule.join("a")
+            assert [task.number for task in schedule.take("a")] == [0]
+            schedule.finish("a", 0)
+    assert schedule.waiting == 1
+
+
 def test_an_ordinary_test_that_kills_its_worker_is_not_tried_again() -> None:
     schedule: Schedule[str] = Schedule([Task(0, is_light=True), Task(1, is_light=True)])
     schedule.join("a")

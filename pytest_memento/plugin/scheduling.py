@@ -42,7 +42,8 @@ class ExperimentScheduling:
         self._read_plan = read_plan
         self._allowance = allowance
         self._nodes: list[Node] = []
-        self._ids: Sequence[str] = ()
+        self._ids: list[str] = []
+        self._first = ""  # the worker that has collected these
         self._plan: Plan | None = None
         self._has_begun = False
         self._ran: set[Node] = set()  # those whose present item has had a report
@@ -110,8 +111,9 @@ class ExperimentScheduling:
         self._feed()
 
     def mark_test_pending(self, item: str) -> None:
-        """Run an item once more."""
-        raise NotImplementedError
+        """Run an item once more, as other plugins ask for when its worker has died."""
+        self._known_work().again(self._ids.index(item))
+        self._feed()
 
     def remove_pending_tests_from_node(self, node: Node, indices: Sequence[int]) -> None:
         """Note what a worker has given back."""
@@ -171,7 +173,7 @@ class ExperimentScheduling:
         return self.work
 
     def _begin(self, node: Node, collection: Sequence[str]) -> None:
-        self._ids = list(collection)
+        self._ids, self._first = list(collection), node.gateway.id
         self._plan = self._read_plan()
         if self._plan is None:
             self._step_aside(node, collection)
@@ -194,9 +196,9 @@ class ExperimentScheduling:
         """Go on without a worker that has collected something else; the session fails for it."""
         from xdist.report import report_collection_diff
 
-        first = self._nodes[0].gateway.id
-        message = report_collection_diff(list(self._ids), list(collection), first, node.gateway.id)
-        report = pytest.CollectReport(node.gateway.id, "failed", longrepr=message, result=[])
+        other = node.gateway.id
+        message = report_collection_diff(self._ids, list(collection), self._first, other)
+        report = pytest.CollectReport(other, "failed", longrepr=message, result=[])
         self.config.hook.pytest_collectreport(report=report)
         node.shutdown()
 

@@ -59,6 +59,19 @@ def test_neighbour_rerunfailures_in_vain(
     assert len(lines) == 4  # once for each, whatever the number of tries
 
 
+def test_neighbour_rerunfailures_of_a_crash(pytester: pytest.Pytester, xdist: None) -> None:
+    needs("pytest_rerunfailures")
+    pytester.makepyfile(
+        exp_a="matrix = {'parameters': {'x': [1, 2, 3]}}\ndef experiment(x): return x",
+        test_a="import os\nfrom pathlib import Path\ndef test_a():\n"
+        "    if not Path('seen').exists():\n        Path('seen').touch()\n        os._exit(1)",
+    )
+    result = pytester.runpytest_subprocess("-n2", "--reruns=2")
+    counts = result.parseoutcomes()
+    assert (counts["passed"], counts["rerun"]) == (4, 1)
+    assert result.ret == 0
+
+
 def test_neighbour_sugar(pytester: pytest.Pytester, notes: Notes, workers: str) -> None:
     needs("pytest_sugar")
     pytester.makepyfile(exp_a=FLAKY.replace("x % 2", "x == 9"))
