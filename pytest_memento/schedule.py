@@ -19,7 +19,7 @@ from __future__ import annotations
 import itertools
 import time
 from collections import OrderedDict, defaultdict, deque
-from collections.abc import Callable, Hashable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
@@ -244,7 +244,7 @@ class Schedule(Generic[W]):
         """Return from whom to take back what, so that *worker*, who has nothing to do, has."""
         if self.allowance.stopped or self._sent[worker] or self._has_waiting():
             return None
-        rest = {each: list(sent)[1:] for each, sent in self._sent.items()}
+        rest = {each: _not_begun(sent) for each, sent in self._sent.items()}
         richest = max(rest, key=lambda each: len(rest[each]))
         behind = rest[richest]
         if not behind:
@@ -297,6 +297,10 @@ class Schedule(Generic[W]):
     def sent(self, worker: W) -> Sequence[Task]:
         """Return what a worker was sent and has not ended, in order: it runs the first."""
         return list(self._sent.get(worker, ()))
+
+    def not_begun(self, worker: W) -> list[Task]:
+        """Return what a worker was sent and can give back."""
+        return _not_begun(self._sent.get(worker, ()))
 
     def running(self) -> Iterator[tuple[W, Task, float]]:
         """Yield workers that run an experiment, which, and for how many seconds."""
@@ -422,6 +426,13 @@ class Schedule(Generic[W]):
             if not task.is_light:
                 self.allowance.give_back(task.number)
             (self._light if task.is_light else self._waiting).add(task, first=True)
+
+
+def _not_begun(sent: Iterable[Task]) -> list[Task]:
+    """Return what a worker can give back: of neighbours it has the next one in hand already."""
+    tasks = list(sent)
+    has_next = len(tasks) > 1 and tasks[0].is_light and tasks[1].is_light
+    return tasks[2 if has_next else 1 :]
 
 
 def _urgency(task: Task) -> tuple[float, int]:

@@ -225,6 +225,23 @@ def test_ordinary_tests_are_sent_many_at_a_time_and_ahead() -> None:
     assert schedule.take("a")
 
 
+def test_what_waits_behind_a_slow_ordinary_test_is_taken_back() -> None:
+    clock = Clock()
+    schedule: Schedule[str] = Schedule([Task(n, is_light=True) for n in range(40)], clock=clock)
+    schedule.join("a")
+    schedule.join("b")
+    schedule.take("a")
+    while taken := schedule.take("b"):
+        for task in taken:
+            schedule.finish("b", task.number)
+    clock.now = 60
+    sent = schedule.sent("a")
+    found = schedule.to_take_back("b")
+    assert found is not None
+    # It runs the first one, and has the second in hand.
+    assert found == ("a", list(sent[2:]))
+
+
 # -- what happens to a worker ----------------------------------------------------------------------
 
 

@@ -47,7 +47,7 @@ class ExperimentScheduling:
         self._plan: Plan | None = None
         self._has_begun = False
         self._ran: set[Node] = set()  # those whose present item has had a report
-        self._asked_back: set[Node] = set()
+        self._asked_back: set[Node] = set()  # and those that gave nothing, until they end something
         self._deaths: dict[str, int] = {}
 
     # -- what xdist asks ---------------------------------------------------------------------------
@@ -103,6 +103,7 @@ class ExperimentScheduling:
         schedule = self._known_work()
         if item_index == len(self._ids):  # the idle item
             return
+        self._asked_back.discard(node)
         if node in self._ran:
             self._ran.discard(node)
             schedule.finish(node, item_index)
@@ -117,8 +118,9 @@ class ExperimentScheduling:
 
     def remove_pending_tests_from_node(self, node: Node, indices: Sequence[int]) -> None:
         """Note what a worker has given back."""
-        self._asked_back.discard(node)
-        self._known_work().take_back(node, indices)
+        if indices:
+            self._asked_back.discard(node)
+            self._known_work().take_back(node, indices)
         self._feed()
 
     def remove_node(self, node: Node) -> str | None:
@@ -166,7 +168,7 @@ class ExperimentScheduling:
         if self.work is None:
             return
         for node in self._nodes:
-            self._ask_back(node, self.work.sent(node)[1:])
+            self._ask_back(node, self.work.not_begun(node))
 
     def _known_work(self) -> Schedule[Node]:
         assert self.work is not None
