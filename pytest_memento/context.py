@@ -19,6 +19,9 @@ from pytest_memento.store import Store
 
 T = TypeVar("T")
 
+_SHOWN = 500
+"""How many values of a metric those see who watch an experiment that runs."""
+
 
 class Context:
     """Checkpoints, metrics, progress, a directory and a seed for one run of one experiment.
@@ -181,7 +184,8 @@ class Context:
 
     def sign_of_life(self) -> dict[str, Any]:
         """Return how far it is, for those who watch: JSON data."""
-        return {"progress": self._progress, "metrics": metrics.last(self._series)}
+        series = {name: points[-_SHOWN:] for name, points in list(self._series.items())}
+        return {"progress": self._progress, "series": series}
 
     @property
     def told_progress(self) -> tuple[Number, Number] | None:

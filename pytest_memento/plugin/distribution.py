@@ -18,6 +18,7 @@ from typing import Any
 
 import pytest
 
+from pytest_memento import metrics
 from pytest_memento.amounts import size
 from pytest_memento.errors import DamagedError, StoreError
 from pytest_memento.plugin.bound import BOUND
@@ -195,9 +196,9 @@ class Controller:
         work = self._scheduling.work
         running = []
         for node, task, seconds in work.running():
-            note = self._read(f"{node.gateway.id}.pulse") or {}
-            label = self._scheduling.name_of(task)
-            progress = note.get("progress") if note.get("id") == label else None
+            nodeid = self._scheduling.nodeid_of(task)
+            label = nodeid.partition("[")[2].removesuffix("]")
+            progress = self._pulse(node.gateway.id, nodeid).get("progress")
             running.append(Running(label, seconds, progress))
         return running, work.remaining()
 
@@ -239,7 +240,8 @@ class Controller:
             return
         deaths = self._scheduling.deaths(crashitem) if self._scheduling else 1
         error = f"its worker died {deaths} times" if deaths > 1 else "its worker died"
-        memory: int | None = (self._read(f"{note['worker']}.pulse") or {}).get("memory")
+        pulse = self._pulse(note["worker"], crashitem)
+        memory: int | None = pulse.get("memory")
         peak = f" (peak memory {size(memory)})" if memory else ""
         output = _end_of(Path(note["log"]))
         report.longrepr = f"{error}{peak}: {report.longrepr}"
@@ -248,9 +250,20 @@ class Controller:
         runtime = time.time() - float(note["record"]["started"])
         attach(report, {**note["told"], "runtime": runtime, "memory": memory})
         if note["is_stored"]:
-            known = {"runtime": runtime, "memory": memory, "error": f"{error}{peak}"}
-            details = {"traceback": str(report.longrepr), "output": output}
+            known: dict[str, Any] = {
+                "runtime": runtime,
+                "memory": memory,
+                "error": f"{error}{peak}",
+            }
+            series = pulse.get("series", {})
+            known |= {"metrics": metrics.last(series), "progress": pulse.get("progress")}
+            details = {"metrics": series, "traceback": str(report.longrepr), "output": output}
             self._record_death({**note["record"], **known}, details)
+
+    def _pulse(self, worker: str, nodeid: str) -> dict[str, Any]:
+        """Return what a test has shown of itself while it ran in a worker."""
+        note = self._read(f"{worker}.pulse") or {}
+        return note if note.get("nodeid") == nodeid else {}
 
     def _last_note(self, nodeid: str) -> dict[str, Any] | None:
         """Return the note of the worker that ran a test last."""

@@ -136,7 +136,7 @@ class Execution:
             if is_elsewhere or bound.refused:
                 return (yield)
             self.running = item
-            with self._pulse_of(bound):
+            with self._pulse_of(item, bound):
                 return (yield)
 
     @contextmanager
@@ -152,7 +152,7 @@ class Execution:
             self.work.finish(None, number)
 
     @contextmanager
-    def _pulse_of(self, bound: Bound) -> Iterator[None]:
+    def _pulse_of(self, item: pytest.Item, bound: Bound) -> Iterator[None]:
         """Show what the experiment does, in the store and to xdist's controller."""
         store, key = bound.beside or self.options.store, bound.experiment.key
         notes = list(self.notes)
@@ -162,8 +162,7 @@ class Execution:
 
         def tell() -> dict[str, Any]:
             state = bound.attempt.context.sign_of_life() if bound.started else {}
-            label = bound.experiment.case.label
-            return {**owner, **state, "id": label, "memory": peak_memory()}
+            return {**owner, **state, "nodeid": item.nodeid, "memory": peak_memory()}
 
         with self._pulse.of(tell, notes, store.log(key, bound.experiment.case.label)):
             yield

@@ -154,9 +154,9 @@ class ExperimentScheduling:
         if node is not None and getattr(report, "item_index", None) != len(self._ids):
             self._ran.add(node)
 
-    def name_of(self, task: Task) -> str:
-        """Return the label of an experiment's configuration: what its node id has in brackets."""
-        return self._ids[task.number].partition("[")[2].removesuffix("]")
+    def nodeid_of(self, task: Task) -> str:
+        """Return the node id of a task."""
+        return self._ids[task.number]
 
     def deaths(self, nodeid: str) -> int:
         """Return how many workers have died while they ran a test."""

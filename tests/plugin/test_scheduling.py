@@ -422,6 +422,8 @@ DEADLY = """
         if x == 1:
             print("about to die")
             times = context.restore(0)
+            context.record({"loss": 0.5})
+            context.progress(3, 4)
             context.checkpoint(times + 1)
             if times < DEATHS:
                 SLEEP
@@ -460,6 +462,7 @@ def test_it_is_given_up_in_the_end(pytester: pytest.Pytester) -> None:
     assert failed.error.startswith("its worker died 3 times (peak memory ")
     assert failed.memory
     assert "about to die" in failed.output
+    assert failed.metrics == {"loss": [(0, 0.5)]}
 
 
 def test_more_deaths_than_xdist_would_stand(pytester: pytest.Pytester) -> None:
