@@ -3,26 +3,23 @@
 A thread beats once a second for whatever this process runs. Each beat writes a note (JSON, in place
 of the last one) and appends new output to a file that can be followed. Nobody depends on either:
 what cannot be written is left out.
-
-The thread rests while the process forks: a lock that it holds would stay locked in the child for
-ever, and Python 3.12 and later warn of forks in a process that has threads.
 """
 
 from __future__ import annotations
 
 import contextlib
-import functools
 import json
 import logging
 import os
 import stat
 import threading
 import time
-import weakref
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
+
+from pytest_memento.ticker import Ticker
 
 INTERVAL = 1.0
 """Seconds between two beats."""
@@ -34,11 +31,9 @@ class Pulse:
     """Beats for one experiment after another."""
 
     def __init__(self, interval: float = INTERVAL) -> None:
-        self._interval = interval
         self._lock = threading.Lock()
         self._beating: _Beating | None = None
-        self._thread: threading.Thread | None = None
-        self._stop = threading.Event()
+        self._ticker = Ticker(self._beat, interval, "memento-pulse")
 
     @contextlib.contextmanager
     def of(
@@ -53,7 +48,7 @@ class Pulse:
         beating = _Beating(tell, notes, log)
         with self._lock:
             self._beating = beating
-        self.resume()
+        self._ticker.start()
         try:
             with beating.logging():
                 yield
@@ -62,52 +57,14 @@ class Pulse:
                 self._beating = None
             beating.end()
 
-    def resume(self) -> None:
-        """Beat, if there is something to beat for."""
-        if self._beating is not None and self._thread is None:
-            _rest_at_forks(self)
-            self._stop = threading.Event()
-            self._thread = threading.Thread(
-                target=self._beat, args=[self._stop], name="memento-pulse", daemon=True
-            )
-            self._thread.start()
+    def rest(self) -> None:
+        """End the thread, until there is something to beat for again."""
+        self._ticker.stop()
 
-    def pause(self) -> None:
-        """End the thread."""
-        thread, self._thread = self._thread, None
-        self._stop.set()
-        if thread is not None and thread is not threading.current_thread():
-            thread.join()
-
-    def _beat(self, stop: threading.Event) -> None:
-        while not stop.wait(self._interval):
-            with self._lock:
-                if self._beating is not None:
-                    self._beating.beat()
-
-
-_PULSES: weakref.WeakSet[Pulse] = weakref.WeakSet()
-
-
-@functools.cache
-def _watch_forks() -> None:
-    if hasattr(os, "register_at_fork"):
-        os.register_at_fork(before=_pause_all, after_in_parent=_resume_all)
-
-
-def _pause_all() -> None:
-    for pulse in list(_PULSES):
-        pulse.pause()
-
-
-def _resume_all() -> None:
-    for pulse in list(_PULSES):
-        pulse.resume()
-
-
-def _rest_at_forks(pulse: Pulse) -> None:
-    _watch_forks()
-    _PULSES.add(pulse)
+    def _beat(self) -> None:
+        with self._lock:
+            if self._beating is not None:
+                self._beating.beat()
 
 
 class _Beating:

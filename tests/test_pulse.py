@@ -21,7 +21,7 @@ from pytest_memento.pulse import Pulse
 def pulse() -> Iterator[Pulse]:
     made = Pulse(interval=0.02)
     yield made
-    made.pause()
+    made.rest()
 
 
 def eventually(condition: Callable[[], object]) -> None:

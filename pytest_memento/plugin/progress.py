@@ -15,6 +15,8 @@ import pytest
 
 from pytest_memento.amounts import duration
 from pytest_memento.plugin import private
+from pytest_memento.plugin.bound import BOUND
+from pytest_memento.ticker import Ticker
 
 _DRAWN_EACH = 0.5
 """Seconds after which the line on a terminal is drawn again."""
@@ -92,27 +94,28 @@ class Progress:
         self._every = every
 
     @pytest.hookimpl(wrapper=True, trylast=True)
-    def pytest_runtestloop(self) -> Generator[None, Any, Any]:
+    def pytest_runtestloop(self, session: pytest.Session) -> Generator[None, Any, Any]:
         """Show it while tests run."""
         reporter = self.config.pluginmanager.getplugin("terminalreporter")
-        descriptor = _descriptor(reporter) if self._is_wanted(reporter) else None
+        descriptor = _descriptor(reporter) if self._is_wanted(reporter, session) else None
         if descriptor is None:
             return (yield)
         screen = _Screen(reporter, descriptor, in_place=self._in_place(reporter))
-        stop = threading.Event()
-        thread = threading.Thread(target=self._show, args=[screen, stop], name="memento-progress")
-        thread.daemon = True
-        thread.start()
+        pause = _DRAWN_EACH if screen.in_place else self._every
+        ticker = Ticker(lambda: self._show(screen), pause, "memento-progress")
+        ticker.start()
         try:
             return (yield)
         finally:
-            stop.set()
-            thread.join()
+            ticker.stop()
             screen.close()
 
-    def _is_wanted(self, reporter: pytest.TerminalReporter | None) -> bool:
+    def _is_wanted(self, reporter: pytest.TerminalReporter | None, session: pytest.Session) -> bool:
+        # The controller of xdist has no items; a suite that is not ours has none of ours.
+        is_ours = not session.items or any(BOUND in item.stash for item in session.items)
         return (
             reporter is not None
+            and is_ours
             and self._every > 0
             and self.config.get_verbosity() >= 0
             and not self.config.option.collectonly
@@ -129,14 +132,12 @@ class Progress:
             and not manager.hasplugin("sugar")
         )
 
-    def _show(self, screen: _Screen, stop: threading.Event) -> None:
-        pause = _DRAWN_EACH if screen.in_place else self._every
-        while not stop.wait(pause):
-            # What is shown must never end what is done.
-            with contextlib.suppress(Exception):
-                state = self._state()
-                if state.running:
-                    screen.show(state.line(datetime.now().astimezone()))
+    def _show(self, screen: _Screen) -> None:
+        # What is shown must never end what is done.
+        with contextlib.suppress(Exception):
+            state = self._state()
+            if state.running:
+                screen.show(state.line(datetime.now().astimezone()))
 
 
 def _descriptor(reporter: pytest.TerminalReporter) -> int | None:
@@ -158,10 +159,8 @@ class _Screen:
         self._descriptor = descriptor
         self._lock = threading.RLock()
         self._is_shown = False
-        self._column = private.column_of(reporter)
-        self._file = private.writes_to(reporter)
-        if in_place:
-            private.wrap_output(reporter, lambda file: _Output(file, self._around))
+        self._column = 0
+        self._file: Any = None  # what the reporter wrote to before the first line was shown
 
     def show(self, line: str) -> None:
         with self._lock:
@@ -169,13 +168,17 @@ class _Screen:
                 is_begun = private.column_of(self._reporter) > 0
                 self._write(f"{chr(10) if is_begun else ''}{line}\n")
                 return
+            if self._file is None:
+                self._file = private.writes_to(self._reporter)
+                self._column = private.column_of(self._reporter)
+                private.wrap_output(self._reporter, lambda file: _Output(file, self._around))
             self._write(f"\n\r{line[: self._width() - 1]}\x1b[K{self._back()}")
             self._is_shown = True
 
     def close(self) -> None:
         with self._lock:
             self._erase()
-        if self.in_place:
+        if self._file is not None:
             private.wrap_output(self._reporter, lambda _: self._file)
         os.close(self._descriptor)
 

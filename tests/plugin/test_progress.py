@@ -117,6 +117,30 @@ def test_output_can_be_followed(
     assert not [*pytester.path.glob("**/evil*")]
 
 
+FORKING = """
+    import os, time
+
+    matrix = {"parameters": {"x": [1]}}
+
+    def experiment(x):
+        time.sleep(1.5)
+        for _ in range(3):
+            child = os.fork()
+            if child == 0:
+                os._exit(0)
+            os.waitpid(child, 0)
+        return x
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+def test_threads_of_ours_do_not_stand_in_the_way_of_forks(pytester: pytest.Pytester) -> None:
+    pytester.makepyfile(exp_a=FORKING)
+    result = pytester.runpytest_subprocess("-W", "error", "-o", "memento_progress=1")
+    assert result.parseoutcomes() == {"passed": 1}
+    result.stdout.fnmatch_lines(["memento: 0/1 done, 1 running (1s: x=1)"])
+
+
 # -- on a terminal ---------------------------------------------------------------------------------
 
 
