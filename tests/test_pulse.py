@@ -86,7 +86,7 @@ with Pulse(interval=0.02).of(dict, [], log):
     os.lseek(1, 0, 0)
     time.sleep(0.1)
     print("anew", flush=True)
-    while "anew" not in log.read_text():
+    while "anew\\n" not in log.read_text():
         time.sleep(0.01)
     seen = log.read_text()
 Path(sys.argv[2]).write_text(seen + str(log.exists()) + oct(log.stat().st_mode) if log.exists()
