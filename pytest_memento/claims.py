@@ -48,11 +48,20 @@ class Owner:
 
 
 @contextlib.contextmanager
-def claimed(path: Path, waiting: Callable[[Owner | None], None]) -> Iterator[Owner]:
+def claimed(
+    path: Path,
+    waiting: Callable[[Owner | None], None],
+    *,
+    patience: float = 0.0,
+    is_told: bool = False,
+) -> Iterator[Owner]:
     """Hold the claim at *path* while the body runs, waiting until its owner gives it up.
 
     :param path: the lock file; it is removed at the end.
     :param waiting: called once if somebody else holds the claim, with whom, if that is known.
+    :param patience: for how many seconds it is not called, as long as that is not known.
+    :param is_told: whether the caller writes down who holds it, if it takes long enough for
+        somebody to ask.
     :return: the owner, as written to the file that :func:`note_of` names.
     :raises OSError: the store cannot be written.
     """
@@ -60,10 +69,13 @@ def claimed(path: Path, waiting: Callable[[Owner | None], None]) -> Iterator[Own
 
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     lock = filelock.FileLock(path)
-    _acquire(lock, path, waiting)
+    _acquire(lock, path, waiting, patience)
     owner, note = Owner(host(), os.getpid(), time.time()), note_of(path)
     try:
-        note.write_text(json.dumps(asdict(owner)), encoding="utf-8")
+        if is_told:
+            note.unlink(missing_ok=True)  # that of one who died
+        else:
+            note.write_text(json.dumps(asdict(owner)), encoding="utf-8")
         yield owner
     finally:
         # Removed while it is held: whoever waits finds the result when it looks again.
@@ -123,15 +135,22 @@ def note_of(path: Path) -> Path:
 
 
 def _acquire(
-    lock: filelock.BaseFileLock, path: Path, waiting: Callable[[Owner | None], None]
+    lock: filelock.BaseFileLock,
+    path: Path,
+    waiting: Callable[[Owner | None], None],
+    patience: float,
 ) -> None:
     pause = 0.0
+    is_said = False
+    start = time.monotonic()
     while True:
         try:
             lock.acquire(timeout=0)
         except TimeoutError:  # filelock.Timeout is one
-            if not pause:
-                waiting(owner_of(path))
+            owner = None if is_said else owner_of(path)
+            if not is_said and (owner or time.monotonic() - start >= patience):
+                is_said = True
+                waiting(owner)
             pause = min(max(2 * pause, _FIRST_PAUSE), _LONGEST_PAUSE)
             time.sleep(pause)
         else:

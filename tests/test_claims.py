@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+import json
 import os
 import signal
 import subprocess
@@ -11,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from pytest_memento.claims import Owner, claimed, claimed_if_free, is_held, owner_of
+from pytest_memento.claims import Owner, claimed, claimed_if_free, is_held, note_of, owner_of
 
 HOLD = """
 import sys, time
@@ -147,3 +149,26 @@ def test_a_claim_is_tried_without_waiting(tmp_path: Path) -> None:
     with claimed_if_free(path) as is_ours:
         assert is_ours
     assert list(tmp_path.iterdir()) == []
+
+
+def test_who_it_is_may_come_late(tmp_path: Path) -> None:
+    path = tmp_path / "key.lock"
+    with claimed(path, lambda _: None, is_told=True) as owner:
+        assert owner_of(path) is None
+        seen: list[Owner | None] = []
+
+        def ask(patience: float) -> None:
+            def waiting(found: Owner | None) -> None:
+                seen.append(found)
+                raise KeyboardInterrupt
+
+            with pytest.raises(KeyboardInterrupt), claimed(path, waiting, patience=patience):
+                pass
+
+        ask(0)
+        ask(0.2)
+        assert seen == [None, None]
+        note_of(path).write_text(json.dumps(dataclasses.asdict(owner)))
+        ask(60)
+        assert seen[-1] == owner
+    assert not note_of(path).exists()

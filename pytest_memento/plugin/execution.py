@@ -24,10 +24,12 @@ from pytest_memento.plugin.options import Cache, Options
 from pytest_memento.plugin.plan import in_turn, runs, tasks_of
 from pytest_memento.plugin.progress import Running
 from pytest_memento.plugin.reports import Ended, attach, report_in_one, what_to_tell
-from pytest_memento.pulse import Pulse
+from pytest_memento.pulse import INTERVAL, Pulse
 from pytest_memento.schedule import Allowance, Schedule
 
 _LONGEST_OUTPUT = 100_000
+_PATIENCE = 1.5 * INTERVAL
+"""Seconds in which the owner of a claim has said who it is."""
 _FUNCTION = pytest.StashKey[Callable[..., Any]]()
 """The function of an item, while it has one that captures the result."""
 
@@ -216,7 +218,10 @@ class Execution:
 
         try:
             store.make_root()
-            self._owner = self._claim.enter_context(claimed(store.claim(key), waiting))
+            patience = 0.0 if may_put_off else _PATIENCE
+            # The pulse writes down who it is: most of those that are short, nobody asks about.
+            claim = claimed(store.claim(key), waiting, patience=patience, is_told=True)
+            self._owner = self._claim.enter_context(claim)
         except _ElsewhereError:
             bound.put_off = self._put_off[item] = True
             return
