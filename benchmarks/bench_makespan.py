@@ -134,6 +134,7 @@ def main() -> None:
     options = read_options()
     ways = [WAYS[name] for name in options.ways if is_here(WAYS[name], options.old_python)]
     pythons = {True: options.old_python, False: sys.executable}
+    measure(ways, [0.0] * 2, 1, pythons)  # writes the bytecode
     for name in options.sets:
         seconds = SETS[name]
         took = measure(ways, seconds, options.rounds, pythons)
