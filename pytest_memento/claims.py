@@ -10,7 +10,7 @@ import contextlib
 import json
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 _FIRST_PAUSE = 0.05
 _LONGEST_PAUSE = 1.0
+_MODE = 0o600
+"""Of lock files. Where others may write to them, filelock makes a file more for each claim."""
 
 
 class _TakenError(Exception):
@@ -54,21 +56,25 @@ def claimed(
     *,
     patience: float = 0.0,
     is_told: bool = False,
+    kept: list[Path] | None = None,
 ) -> Iterator[Owner]:
     """Hold the claim at *path* while the body runs, waiting until its owner gives it up.
 
-    :param path: the lock file; it is removed at the end.
+    :param path: the lock file; it is removed at the end, unless it is *kept*.
     :param waiting: called once if somebody else holds the claim, with whom, if that is known.
     :param patience: for how many seconds it is not called, as long as that is not known.
     :param is_told: whether the caller writes down who holds it, if it takes long enough for
         somebody to ask.
+    :param kept: where the lock file is noted instead of being removed, for :func:`clean_up`: where
+        files are made and removed in turn, ext4 looks longer and longer for a free inode, as it
+        avoids for some seconds those that were in use (``recently_deleted`` in fs/ext4/ialloc.c).
     :return: the owner, as written to the file that :func:`note_of` names.
     :raises OSError: the store cannot be written.
     """
     import filelock  # only where something runs: it is slow to import
 
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    lock = filelock.FileLock(path)
+    lock = filelock.FileLock(path, mode=_MODE)
     _acquire(lock, path, waiting, patience)
     owner, note = Owner(host(), os.getpid(), time.time()), note_of(path)
     try:
@@ -79,10 +85,19 @@ def claimed(
         yield owner
     finally:
         # Removed while it is held: whoever waits finds the result when it looks again.
-        for file in (note, path):
+        for file in (note, path) if kept is None else (note,):
             with contextlib.suppress(OSError):
                 file.unlink(missing_ok=True)
+        if kept is not None:
+            kept.append(path)
         lock.release()
+
+
+def clean_up(kept: Iterable[Path]) -> None:
+    """Remove the lock files that :func:`claimed` has left, but for those that others hold now."""
+    for path in kept:
+        with contextlib.suppress(OSError, _TakenError), claimed(path, _give_up, is_told=True):
+            pass
 
 
 @contextlib.contextmanager
@@ -92,13 +107,9 @@ def claimed_if_free(path: Path) -> Iterator[bool]:
     :return: whether it is held here.
     :raises OSError: the store cannot be written.
     """
-
-    def give_up(_: Owner | None) -> None:
-        raise _TakenError
-
     with contextlib.ExitStack() as claim:
         try:
-            claim.enter_context(claimed(path, give_up))
+            claim.enter_context(claimed(path, _give_up))
             is_ours = True
         except _TakenError:
             is_ours = False
@@ -111,7 +122,7 @@ def is_held(path: Path) -> bool:
 
     if not os.path.lexists(path):
         return False
-    lock = filelock.FileLock(path)
+    lock = filelock.FileLock(path, mode=_MODE)
     try:
         lock.acquire(timeout=0)
     except OSError:  # TimeoutError is one
@@ -127,6 +138,10 @@ def owner_of(path: Path) -> Owner | None:
         return Owner(str(said["host"]), int(said["pid"]), float(said["since"]))
     except (OSError, ValueError, TypeError, KeyError):
         return None
+
+
+def _give_up(_: Owner | None) -> None:
+    raise _TakenError
 
 
 def note_of(path: Path) -> Path:

@@ -13,7 +13,15 @@ from pathlib import Path
 
 import pytest
 
-from pytest_memento.claims import Owner, claimed, claimed_if_free, is_held, note_of, owner_of
+from pytest_memento.claims import (
+    Owner,
+    claimed,
+    claimed_if_free,
+    clean_up,
+    is_held,
+    note_of,
+    owner_of,
+)
 
 HOLD = """
 import sys, time
@@ -172,3 +180,18 @@ def test_who_it_is_may_come_late(tmp_path: Path) -> None:
         ask(60)
         assert seen[-1] == owner
     assert not note_of(path).exists()
+
+
+def test_lock_files_that_are_kept(tmp_path: Path) -> None:
+    kept: list[Path] = []
+    paths = [tmp_path / f"{n}.lock" for n in range(3)]
+    for path in paths:
+        with claimed(path, lambda _: None, kept=kept):
+            pass
+    assert kept == paths
+    assert all(path.exists() and not is_held(path) for path in paths)
+    with claimed(paths[1], lambda _: None):  # another session
+        clean_up(kept)
+        assert [path.exists() for path in paths] == [False, True, False]
+        assert is_held(paths[1])
+    assert list(tmp_path.iterdir()) == []

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from pytest_memento.claims import Owner, claimed, note_of
+from pytest_memento.claims import Owner, claimed, clean_up, note_of
 from pytest_memento.errors import MementoError, StoreError
 from pytest_memento.experiment import Attempt, find_hit, run_async
 from pytest_memento.measure import peak_memory
@@ -54,6 +54,7 @@ class Execution:
         self._pulse = Pulse()
         self._claim = ExitStack()
         self._owner: Owner | None = None
+        self._kept: list[Path] = []
         self.work: Schedule[None] = Schedule([])
         """What a serial session has to do, for those who want to know how far it is."""
         self.work.join(None)
@@ -141,6 +142,11 @@ class Execution:
             with self._pulse_of(item, bound):
                 return (yield)
 
+    def pytest_sessionfinish(self) -> None:
+        """Remove the lock files of the session."""
+        clean_up(self._kept)
+        self._kept.clear()
+
     @contextmanager
     def _turn_of(self, item: pytest.Item) -> Iterator[int]:
         """Keep account of what is done, while it is the turn of an item; yield its number."""
@@ -220,7 +226,9 @@ class Execution:
             store.make_root()
             patience = 0.0 if may_put_off else _PATIENCE
             # The pulse writes down who it is: most of those that are short, nobody asks about.
-            claim = claimed(store.claim(key), waiting, patience=patience, is_told=True)
+            claim = claimed(
+                store.claim(key), waiting, patience=patience, is_told=True, kept=self._kept
+            )
             self._owner = self._claim.enter_context(claim)
         except _ElsewhereError:
             bound.put_off = self._put_off[item] = True
