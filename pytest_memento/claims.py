@@ -26,7 +26,7 @@ _MODE = 0o600
 """Of lock files. Where others may write to them, filelock makes a file more for each claim."""
 
 
-class _TakenError(Exception):
+class TakenError(Exception):
     """Somebody else holds the claim."""
 
 
@@ -57,6 +57,7 @@ def claimed(
     patience: float = 0.0,
     is_told: bool = False,
     kept: list[Path] | None = None,
+    gives_up: Callable[[], bool] = lambda: False,
 ) -> Iterator[Owner]:
     """Hold the claim at *path* while the body runs, waiting until its owner gives it up.
 
@@ -68,14 +69,16 @@ def claimed(
     :param kept: where the lock file is noted instead of being removed, for :func:`clean_up`: where
         files are made and removed in turn, ext4 looks longer and longer for a free inode, as it
         avoids for some seconds those that were in use (``recently_deleted`` in fs/ext4/ialloc.c).
+    :param gives_up: tells, while it waits, whether to wait no longer.
     :return: the owner, as written to the file that :func:`note_of` names.
+    :raises TakenError: it was to wait no longer.
     :raises OSError: the store cannot be written.
     """
     import filelock  # only where something runs: it is slow to import
 
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     lock = filelock.FileLock(path, mode=_MODE)
-    _acquire(lock, path, waiting, patience)
+    _acquire(lock, path, waiting, patience, gives_up)
     owner, note = Owner(host(), os.getpid(), time.time()), note_of(path)
     try:
         if is_told:
@@ -96,7 +99,7 @@ def claimed(
 def clean_up(kept: Iterable[Path]) -> None:
     """Remove the lock files that :func:`claimed` has left, but for those that others hold now."""
     for path in kept:
-        with contextlib.suppress(OSError, _TakenError), claimed(path, _give_up, is_told=True):
+        with contextlib.suppress(OSError, TakenError), claimed(path, _give_up, is_told=True):
             pass
 
 
@@ -111,7 +114,7 @@ def claimed_if_free(path: Path) -> Iterator[bool]:
         try:
             claim.enter_context(claimed(path, _give_up))
             is_ours = True
-        except _TakenError:
+        except TakenError:
             is_ours = False
         yield is_ours
 
@@ -141,7 +144,7 @@ def owner_of(path: Path) -> Owner | None:
 
 
 def _give_up(_: Owner | None) -> None:
-    raise _TakenError
+    raise TakenError
 
 
 def note_of(path: Path) -> Path:
@@ -154,6 +157,7 @@ def _acquire(
     path: Path,
     waiting: Callable[[Owner | None], None],
     patience: float,
+    gives_up: Callable[[], bool],
 ) -> None:
     pause = 0.0
     is_said = False
@@ -166,6 +170,8 @@ def _acquire(
             if not is_said and (owner or time.monotonic() - start >= patience):
                 is_said = True
                 waiting(owner)
+            if gives_up():
+                raise TakenError from None
             pause = min(max(2 * pause, _FIRST_PAUSE), _LONGEST_PAUSE)
             time.sleep(pause)
         else:

@@ -76,13 +76,13 @@ class Context:
     def checkpoint(self, value: object) -> None:
         """Save where the experiment stands, in place of what was saved before.
 
-        The earlier checkpoint stays until this one is whole. It is removed once there is a result.
+        The metrics so far are saved with it, and come back when it is restored. The earlier checkpoint stays until this one is whole. It is removed once there is a result.
 
         :raises UnstorableError: *value* cannot be pickled.
         :raises StoreError: the disk is full or read-only.
         """
         __tracebackhide__ = True
-        self._store.save_checkpoint(self._key, dump(value))
+        self._store.save_checkpoint(self._key, dump(value), {"metrics": self._series})
 
     def restore(self, default: Any = None) -> Any:
         """Return what an earlier, unfinished run of this very experiment saved last.
@@ -93,7 +93,7 @@ class Context:
         """
         path = self._store.checkpoint(self._key)
         try:
-            return container.load_value(path, trusted=self._store.shared)
+            value = container.load_value(path, trusted=self._store.shared)
         except FileNotFoundError:
             return default
         except DamagedError as error:
@@ -101,6 +101,11 @@ class Context:
                 MementoWarning(f"the checkpoint is not used: {error}; starting anew"), stacklevel=2
             )
             return default
+        known = self._store.checkpoint_details(self._key).get("metrics", {})
+        self._series.update(
+            {name: [(step, number) for step, number in points] for name, points in known.items()}
+        )
+        return value
 
     def checkpoint_exist(self) -> bool:
         """Tell whether :meth:`restore` has something to return."""

@@ -34,6 +34,8 @@ BATCH = 0.1
 _ENOUGH = 3
 """Experiments of a function that must have ended before they say how long the others take."""
 _RECENT = 16
+_ALIKE = 1.2
+"""How many times longer what one experiment takes may be, to count as the same."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,6 +189,7 @@ class Schedule(Generic[W]):
         self._has: dict[W, frozenset[int]] = {}
         self._seen: dict[int, deque[float]] = defaultdict(lambda: deque(maxlen=_RECENT))
         self._deaths: dict[int, int] = defaultdict(int)
+        self._elsewhere: set[int] = set()  # what other sessions compute, or did when last seen
         self._clock = clock
         self.allowance = allowance or Allowance(clock=clock)
 
@@ -277,6 +280,7 @@ class Schedule(Generic[W]):
         """Note that another session computes a task: it waits until nothing else does."""
         if task := self._end(worker, number):
             self.allowance.give_back(number)
+            self._elsewhere.add(number)
             self._later.add(task)
         self._since[worker] = self._clock()
 
@@ -304,9 +308,15 @@ class Schedule(Generic[W]):
 
     def running(self) -> Iterator[tuple[W, Task, float]]:
         """Yield workers that run an experiment, which, and for how many seconds."""
-        for worker, sent in self._sent.items():
-            if sent and not sent[0].is_light:
+        for worker, sent in list(self._sent.items()):
+            if sent and not sent[0].is_light and sent[0].number not in self._elsewhere:
                 yield worker, sent[0], self._clock() - self._since[worker]
+
+    def elsewhere(self) -> list[tuple[W | None, Task]]:
+        """Return what other sessions compute, as far as is known, with who looks after it."""
+        asking = [(worker, sent[0]) for worker, sent in list(self._sent.items())
+                  if sent and sent[0].number in self._elsewhere]  # fmt: skip
+        return [*asking, *((None, task) for task in self._later)]
 
     def expected(self, task: Task) -> float | None:
         """Return how long a task will take, by its history or by others of its kind today."""
@@ -401,6 +411,8 @@ class Schedule(Generic[W]):
         """Whether *first* can be begun after *other* without all ending later for it."""
         if first.expected is None or other.expected is None:
             return first.expected is other.expected
+        if first.needs in self._has.values() or first.expected <= _ALIKE * other.expected:
+            return True  # there is who will take it, or it takes about as long
         share = self._waiting.seconds / max(1, len(self._sent))
         return first.expected + other.expected <= share
 

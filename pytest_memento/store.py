@@ -338,15 +338,25 @@ class Store:
         if not self.checkpoint(key).exists():
             shutil.rmtree(self.artifacts(key), ignore_errors=True)
 
-    def save_checkpoint(self, key: Key, value: Pickled) -> None:
+    def save_checkpoint(
+        self, key: Key, value: Pickled, details: Mapping[str, Any] | None = None
+    ) -> None:
         """Save a checkpoint; the one before stays until this one is whole.
 
+        :param details: what is known of the run up to there: JSON data.
         :raises StoreError: the disk is full, read-only or not ours.
         """
         path = self.checkpoint(key)
         with _told(path):
             self.make_root()
-            container.write(path, {}, {}, value)
+            container.write(path, {}, details or {}, value)
+
+    def checkpoint_details(self, key: Key) -> dict[str, Any]:
+        """Return what was known of a run when it saved its checkpoint, empty if that is lost."""
+        try:
+            return container.read_details(self.checkpoint(key))
+        except (OSError, DamagedError):
+            return {}
 
     def forget_checkpoint(self, key: Key) -> None:
         """Remove a checkpoint that is not needed any more."""

@@ -47,6 +47,17 @@ def test_checkpoints(context: Context, store: Store) -> None:
     np.testing.assert_array_equal(restored["weights"], np.arange(100_000))
 
 
+def test_metrics_come_back_with_the_checkpoint(context: Context, store: Store) -> None:
+    context.record({"loss": 0.5})
+    context.record({"loss": 0.4})
+    context.checkpoint(2)
+    context.record({"loss": 0.3})  # this step is done again
+    following = again(context, store)
+    assert following.restore() == 2
+    following.record({"loss": 0.31})
+    assert following.series == {"loss": [(0, 0.5), (1, 0.4), (2, 0.31)]}
+
+
 def test_a_restored_array_can_be_written(context: Context, store: Store) -> None:
     context.checkpoint(np.zeros(100_000))
     weights = again(context, store).restore()

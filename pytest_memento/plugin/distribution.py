@@ -25,7 +25,7 @@ from pytest_memento.plugin.bound import BOUND
 from pytest_memento.plugin.options import COMMAND, OPTIONS, Options
 from pytest_memento.plugin.outlook import Outlook
 from pytest_memento.plugin.plan import Plan
-from pytest_memento.plugin.progress import Running
+from pytest_memento.plugin.progress import Now, Running
 from pytest_memento.plugin.reporting import Reporting, look_ahead
 from pytest_memento.plugin.reports import Ended, attach, what_to_tell
 from pytest_memento.plugin.scheduling import ExperimentScheduling
@@ -186,21 +186,27 @@ class Controller:
 
     def count_running(self) -> int:
         """How many experiments run now."""
-        work = self._scheduling.work if self._scheduling else None
-        return len(list(work.running())) if work else 0
+        return len(self.now().running)
 
-    def now(self) -> tuple[list[Running], float | None]:
-        """Return what the workers run, and the seconds until all is done."""
+    def now(self) -> Now:
+        """Return what the workers run, and how long all will take."""
         if self._scheduling is None or self._scheduling.work is None:
-            return [], None
-        work = self._scheduling.work
+            return Now()
+        work, nodeid_of = self._scheduling.work, self._scheduling.nodeid_of
         running = []
         for node, task, seconds in work.running():
-            nodeid = self._scheduling.nodeid_of(task)
-            label = nodeid.partition("[")[2].removesuffix("]")
-            progress = self._pulse(node.gateway.id, nodeid).get("progress")
-            running.append(Running(label, seconds, progress))
-        return running, work.remaining()
+            pulse = self._pulse(node.gateway.id, nodeid_of(task))
+            running.append(Running(_label(nodeid_of(task)), seconds, pulse.get("progress")))
+        elsewhere = 0
+        for node, task in work.elsewhere():
+            # What another session has given up may run here by now.
+            pulse = self._pulse(node.gateway.id, nodeid_of(task)) if node is not None else {}
+            if pulse:
+                seconds = time.time() - float(pulse.get("since", pulse["beat"]))
+                running.append(Running(_label(nodeid_of(task)), seconds, pulse.get("progress")))
+            else:
+                elsewhere += 1
+        return Now(running, work.remaining(), elsewhere)
 
     def halt(self, why: str) -> None:
         """Have nothing more begun."""
@@ -211,14 +217,16 @@ class Controller:
     def pytest_xdist_node_collection_finished(self, node: Any) -> None:
         """Print the header as soon as the first worker has collected."""
         note = self._read(f"{node.gateway.id}.outlook")
+        reporting = self.config.pluginmanager.getplugin("memento-reporting")
+        assert isinstance(reporting, Reporting)
+        # It has a header from before, where workers were found to be needed only then.
+        self._has_header = self._has_header or bool(reporting.total)
+        if note is not None and not reporting.total:
+            reporting.total = Outlook(**note).total
         reporter = self.config.pluginmanager.getplugin("terminalreporter")
         if self._has_header or note is None or reporter is None or self._is_quiet():
             return
         self._has_header = True
-        reporting = self.config.pluginmanager.getplugin("memento-reporting")
-        assert isinstance(reporting, Reporting)
-        if reporting.total:  # it has one, from before the workers were found to be needed
-            return
         if reporter.isatty:
             reporter.rewrite("", erase=True)  # over xdist's line, which is written in place
             reporter.rewrite("")  # back to where a line begins
@@ -292,6 +300,10 @@ class Controller:
 
     def _is_quiet(self) -> bool:
         return self.config.get_verbosity() < 0
+
+
+def _label(nodeid: str) -> str:
+    return nodeid.partition("[")[2].removesuffix("]")
 
 
 def _end_of(path: Path, most: int = 10_000) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import time
 from collections.abc import Callable, Generator, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict
@@ -11,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from pytest_memento.claims import Owner, claimed, clean_up, note_of
+from pytest_memento.claims import Owner, TakenError, claimed, clean_up, note_of
 from pytest_memento.errors import MementoError, StoreError
 from pytest_memento.experiment import Attempt, find_hit, run_async
 from pytest_memento.measure import peak_memory
@@ -22,7 +23,7 @@ from pytest_memento.plugin.hits import Hit, is_hit
 from pytest_memento.plugin.idle import Idle
 from pytest_memento.plugin.options import Cache, Options
 from pytest_memento.plugin.plan import in_turn, runs, tasks_of
-from pytest_memento.plugin.progress import Running
+from pytest_memento.plugin.progress import Now, Running
 from pytest_memento.plugin.reports import Ended, attach, report_in_one, what_to_tell
 from pytest_memento.pulse import INTERVAL, Pulse
 from pytest_memento.schedule import Allowance, Schedule
@@ -30,12 +31,10 @@ from pytest_memento.schedule import Allowance, Schedule
 _LONGEST_OUTPUT = 100_000
 _PATIENCE = 1.5 * INTERVAL
 """Seconds in which the owner of a claim has said who it is."""
+_SLICE = 1.0
+"""Seconds for which a worker of xdist waits for another session, before it asks what to do."""
 _FUNCTION = pytest.StashKey[Callable[..., Any]]()
 """The function of an item, while it has one that captures the result."""
-
-
-class _ElsewhereError(Exception):
-    """Another session runs the experiment, and there is something else to do."""
 
 
 class Execution:
@@ -74,13 +73,13 @@ class Execution:
         if self.running is not None:
             self.running.session.shouldstop = f"{why}; what was running has been finished"
 
-    def now(self) -> tuple[list[Running], float | None]:
-        """Return what runs here, and the seconds until all is done."""
+    def now(self) -> Now:
+        """Return what runs here, and how long all will take."""
         running = []
-        for _, task, seconds in self.work.running():
+        for _, task, seconds in self.work.running() if self.running is not None else ():
             bound = self._items[task.number].stash[BOUND]
             running.append(Running(bound.experiment.case.label, seconds, bound.progress))
-        return running, self.work.remaining()
+        return Now(running, self.work.remaining(), len(self.work.elsewhere()))
 
     # -- instead of running ------------------------------------------------------------------------
 
@@ -136,7 +135,7 @@ class Execution:
                 self.allowance.give_back(item)
             if item in self._put_off:
                 self.work.put_off(None, number)
-            if is_elsewhere or bound.refused:
+            if is_elsewhere or bound.refused or bound.passed_over:
                 return (yield)
             self.running = item
             with self._pulse_of(item, bound):
@@ -214,24 +213,41 @@ class Execution:
 
     def _take_claim(self, item: pytest.Item, bound: Bound, *, may_put_off: bool) -> None:
         key, store = bound.experiment.key, self.options.store
-        may_put_off &= not bound.put_off
+        is_sent = hasattr(item.config, "workerinput")  # by a controller that can send it again
+        until = time.monotonic() + _SLICE
 
         def waiting(owner: Owner | None) -> None:
-            if may_put_off:
-                raise _ElsewhereError
+            if may_put_off and not bound.put_off:
+                raise TakenError
+            if is_sent:
+                return
             who = f", claimed by {owner}" if owner else ""
             _say(item.config, f"memento: waiting for {item.nodeid}{who}")
 
         try:
             store.make_root()
-            patience = 0.0 if may_put_off else _PATIENCE
+            patience = 0.0 if may_put_off and not bound.put_off else _PATIENCE
+
+            def gives_up() -> bool:
+                if is_sent and may_put_off:
+                    return time.monotonic() >= until
+                return bool(self.allowance.stopped)
+
             # The pulse writes down who it is: most of those that are short, nobody asks about.
             claim = claimed(
-                store.claim(key), waiting, patience=patience, is_told=True, kept=self._kept
+                store.claim(key),
+                waiting,
+                patience=patience,
+                is_told=True,
+                kept=self._kept,
+                gives_up=gives_up,
             )
             self._owner = self._claim.enter_context(claim)
-        except _ElsewhereError:
-            bound.put_off = self._put_off[item] = True
+        except TakenError:
+            if may_put_off:
+                bound.put_off = self._put_off[item] = True
+            else:
+                bound.passed_over = True
             return
         except (OSError, StoreError) as error:
             bound.refused = f"not run, since its result could not be stored: {error}"

@@ -267,13 +267,16 @@ def begin_distribution(session: pytest.Session) -> None:
     distribution.pytest_sessionstart(session)
 
 
-def show_no_status(config: pytest.Config) -> None:
+def show_no_status(config: pytest.Config, last: str) -> None:
     """Have xdist show no more of how workers come up, over what is there by then.
 
     (``DSession.trdist``, ``TerminalDistReporter._isatty``)
+
+    :param last: what it is to show in the end.
     """
     reporter = getattr(config.pluginmanager.getplugin("dsession"), "trdist", None)
     if reporter is not None:
+        reporter.getstatus = lambda: last
         reporter._isatty = False
 
 

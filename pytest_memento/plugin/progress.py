@@ -37,39 +37,60 @@ class Running:
 
 
 @dataclass(frozen=True)
+class Now:
+    """What goes on.
+
+    :param running: the experiments that run.
+    :param remaining: seconds until all are done, ``None`` if that is not known.
+    :param elsewhere: how many experiments other sessions compute.
+    """
+
+    running: Sequence[Running] = ()
+    remaining: float | None = None
+    elsewhere: int = 0
+
+
+@dataclass(frozen=True)
 class State:
     """How far a session is.
 
     :param total: how many experiments it has.
     :param done: how many of them have ended.
     :param failed: how many of these failed.
-    :param running: those that run now.
-    :param remaining: seconds until all are done, ``None`` if that is not known.
+    :param now: what goes on.
     """
 
     total: int
     done: int
     failed: int
-    running: Sequence[Running]
-    remaining: float | None
+    now: Now
 
-    def line(self, now: datetime) -> str:
-        """Return the state in words."""
+    def line(self, clock: datetime, width: int | None = None) -> str:
+        """Return the state in words, the label of an experiment shortened to fit in."""
+        longest = max(self.now.running, key=lambda each: each.seconds, default=None)
+        label = longest.label if longest else ""
+        line = self._line(clock, longest, label)
+        if width is not None and (excess := len(line) - width) > 0 and len(label) > excess + 1:
+            line = self._line(clock, longest, f"{label[: -excess - 1]}…")
+        return line if width is None else line[:width]
+
+    def _line(self, clock: datetime, longest: Running | None, label: str) -> str:
         parts = [f"{self.done}/{self.total} done"]
         if self.failed:
             parts.append(f"{self.failed} failed")
-        if self.running:
-            parts.append(f"{len(self.running)} running ({self._longest()})")
-        if self.remaining is not None:
-            parts.append(f"eta {_time_of_day(now, self.remaining)}")
+        if longest is not None:
+            parts.append(f"{len(self.now.running)} running ({self._longest(longest, label)})")
+        if self.now.elsewhere:
+            parts.append(f"{self.now.elsewhere} in other sessions")
+        if self.now.remaining is not None:
+            parts.append(f"eta {_time_of_day(clock, self.now.remaining)}")
         return f"memento: {', '.join(parts)}"
 
-    def _longest(self) -> str:
-        longest = max(self.running, key=lambda each: each.seconds)
-        which = "longest " if len(self.running) > 1 else ""
+    def _longest(self, longest: Running, label: str) -> str:
+        which = "longest " if len(self.now.running) > 1 else ""
         seconds = longest.seconds
         lasted = duration(seconds) if seconds >= 10 else f"{seconds:.0f}s"
-        text = f"{which}{lasted}: {longest.label}"
+        text = f"{which}{lasted}: {label}"
         if longest.progress is not None:
             done, total = longest.progress
             text += f", {done:g}/{total:g}"
@@ -136,8 +157,8 @@ class Progress:
         # What is shown must never end what is done.
         with contextlib.suppress(Exception):
             state = self._state()
-            if state.running:
-                screen.show(state.line(datetime.now().astimezone()))
+            if state.now.running or state.now.elsewhere:
+                screen.show(lambda width: state.line(datetime.now().astimezone(), width))
 
 
 def _descriptor(reporter: pytest.TerminalReporter) -> int | None:
@@ -162,17 +183,21 @@ class _Screen:
         self._column = 0
         self._file: Any = None  # what the reporter wrote to before the first line was shown
 
-    def show(self, line: str) -> None:
+    def show(self, line: Callable[[int | None], str]) -> None:
+        """Show a line, which is asked for by the width there is."""
         with self._lock:
             if not self.in_place:
-                is_begun = private.column_of(self._reporter) > 0
-                self._write(f"{chr(10) if is_begun else ''}{line}\n")
+                column = private.column_of(self._reporter)
+                # Where nothing has come since the last one, that has ended the line.
+                is_begun = column not in (0, self._column)
+                self._column = column
+                self._write(f"{chr(10) if is_begun else ''}{line(None)}\n")
                 return
             if self._file is None:
                 self._file = private.writes_to(self._reporter)
                 self._column = private.column_of(self._reporter)
                 private.wrap_output(self._reporter, lambda file: _Output(file, self._around))
-            self._write(f"\n\r{line[: self._width() - 1]}\x1b[K{self._back()}")
+            self._write(f"\n\r{line(self._width() - 1)}\x1b[K{self._back()}")
             self._is_shown = True
 
     def close(self) -> None:

@@ -19,7 +19,7 @@ from pytest_memento.plugin.bound import BOUND
 from pytest_memento.plugin.collection import Collection
 from pytest_memento.plugin.options import OPTIONS, Options
 from pytest_memento.plugin.outlook import REMARKS, Outlook, expectations
-from pytest_memento.plugin.progress import Running, State
+from pytest_memento.plugin.progress import Now, State
 from pytest_memento.plugin.reports import Ended, told
 from pytest_memento.record import Outcome
 from pytest_memento.schedule import Allowance
@@ -56,28 +56,31 @@ class Reporting:
     def _saved_text(self) -> str:
         return f"saved {duration(self.saved)}" if self.saved >= 1 else ""
 
-    def state(self, now: Callable[[], tuple[list[Running], float | None]]) -> State:
+    def state(self, now: Callable[[], Now]) -> State:
         """Return how far the session is.
 
-        :param now: tells what runs, and the seconds until all is done.
+        :param now: tells what runs, and how long all will take.
         """
         ends = [known["ended"] for known in list(self.ended.values())]
-        running, remaining = now()
-        return State(self.total, len(ends), ends.count(Ended.FAILED.value), running, remaining)
+        return State(self.total, len(ends), ends.count(Ended.FAILED.value), now())
 
     # -- before ------------------------------------------------------------------------------------
 
     def pytest_report_collectionfinish(self, items: Sequence[pytest.Item]) -> list[str]:
         """Return the header of a session that collects in this process."""
+        self.total = sum(BOUND in item.stash for item in items)
         if self.config.get_verbosity() < 0:
             return []
         if self.options.collect_only:
             self.plan = [item for item in items if BOUND in item.stash]
-        return self.header(look_ahead(self.config, items), workers=1)
+        return self.header(look_ahead(self.config, items), workers=self._workers())
+
+    def _workers(self) -> int:
+        """How many there would be: a dry run starts none."""
+        return _workers(self.config) if self.options.collect_only else 1
 
     def header(self, outlook: Outlook, *, workers: int) -> list[str]:
         """Return the lines that say what the session is going to do."""
-        self.total = outlook.total
         if not outlook.total:
             return []
         store = self.options.store
@@ -121,20 +124,22 @@ class Reporting:
 
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
         """Print the plan of a dry run, or the table of what came out."""
-        if self.config.get_verbosity() < 0:
-            return
+        if self.config.get_verbosity() >= 0:
+            self._write_tables(terminalreporter)
+        if not self.options.collect_only and (missing := self.total - len(self.ended)) > 0:
+            why = self.allowance.stopped or self._stopped
+            cause = f": {why}" if why else ""
+            terminalreporter.write_line(
+                f"memento: {missing} of {self.total} experiments were not run{cause}", yellow=True
+            )
+
+    def _write_tables(self, terminalreporter: pytest.TerminalReporter) -> None:
         width = self.config.get_terminal_writer().fullwidth
         found = list(self._plan_lines()) if self.plan else list(self._summary_lines(width))
         if found:
             terminalreporter.write_sep("=", "memento plan" if self.plan else "memento summary")
             for line in found:
                 terminalreporter.write_line(line)
-        if not self.plan and (missing := self.total - len(self.ended)) > 0:
-            why = self.allowance.stopped or self._stopped
-            cause = f": {why}" if why else ""
-            terminalreporter.write_line(
-                f"memento: {missing} of {self.total} experiments were not run{cause}", yellow=True
-            )
 
     def _plan_lines(self) -> Iterator[str]:
         bounds = {item: item.stash[BOUND] for item in self.plan}

@@ -89,7 +89,6 @@ class ExperimentScheduling:
         """Send work to those who have none."""
         if not self._has_begun:
             self._has_begun = True
-            private.show_no_status(self.config)
             self._report_hits()
         self._feed()
 
@@ -184,6 +183,9 @@ class ExperimentScheduling:
         longest_first = not self._plan.in_given_order
         self.work = Schedule(tasks, longest_first=longest_first, allowance=self._allowance)
         self.work.join(node)
+        number, total = len(self.config.option.tx), len(collection)
+        workers, items = "worker" + "s" * (number != 1), "item" + "s" * (total != 1)
+        private.show_no_status(self.config, f"{number} {workers} [{total} {items}]")
 
     def _step_aside(self, node: Node, collection: Sequence[str]) -> None:
         from xdist.scheduler import LoadScheduling

@@ -70,11 +70,12 @@ class Interrupts:
         return result
 
     def _answer(self, number: int, frame: FrameType | None) -> None:
+        __tracebackhide__ = True
         running = self._running()
-        if self._is_asked or not running:
-            signal.default_int_handler(number, frame)
-        self._is_asked = True
+        was_asked, self._is_asked = self._is_asked, True
         self._halt(_CTRL_C)
+        if was_asked or not running:
+            signal.default_int_handler(number, frame)
         what = "the experiment that runs" if running == 1 else f"{running} running experiments"
         _tell(f"memento: finishing {what}; press Ctrl-C again to end at once")
 

@@ -800,9 +800,10 @@ def test_show_no_status(controller: pytest.Config, capsys: pytest.CaptureFixture
     spec = type("Spec", (), {"id": "gw0"})()
     reporter.setstatus(spec, WorkerStatus.Created, tests_collected=0)
     assert lines
-    private.show_no_status(controller)
+    private.show_no_status(controller, "2 workers [3 items]")
     reporter.setstatus(spec, WorkerStatus.CollectionDone, tests_collected=1)
     assert len(lines) == 1
+    assert reporter.getstatus() == "2 workers [3 items]"
 
 
 def test_may_restart(controller: pytest.Config) -> None:

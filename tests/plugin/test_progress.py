@@ -11,7 +11,7 @@ from datetime import datetime, timezone
 
 import pytest
 
-from pytest_memento.plugin.progress import Running, State
+from pytest_memento.plugin.progress import Now, Running, State
 
 NOW = datetime(2026, 11, 26, 14, 0, tzinfo=timezone.utc)
 SLOW = """
@@ -33,12 +33,15 @@ SLOW = """
     ("state", "line"),
     [
         (
-            State(12, 5, 0, [Running("model=SVC", 422, (4, 10)), Running("model=NN", 3)], 1900),
+            State(
+                12, 5, 0, Now([Running("model=SVC", 422, (4, 10)), Running("model=NN", 3)], 1900)
+            ),
             "memento: 5/12 done, 2 running (longest 7m02s: model=SVC, 4/10), eta 14:31",
         ),
-        (State(1, 0, 0, [Running("x=1", 2.4)], None), "memento: 0/1 done, 1 running (2s: x=1)"),
-        (State(9, 9, 2, [], 0), "memento: 9/9 done, 2 failed, eta 14:00"),
-        (State(2, 0, 0, [], 86_400), "memento: 0/2 done, eta Fri 14:00"),
+        (State(1, 0, 0, Now([Running("x=1", 2.4)])), "memento: 0/1 done, 1 running (2s: x=1)"),
+        (State(9, 9, 2, Now([], 0)), "memento: 9/9 done, 2 failed, eta 14:00"),
+        (State(2, 0, 0, Now([], 86_400)), "memento: 0/2 done, eta Fri 14:00"),
+        (State(2, 0, 0, Now(elsewhere=2)), "memento: 0/2 done, 2 in other sessions"),
     ],
 )
 def test_line(state: State, line: str) -> None:

@@ -299,8 +299,9 @@ def test_a_limit(pytester: pytest.Pytester, notes: Notes, workers: str) -> None:
     )
     result = pytester.runpytest_subprocess(workers, "--memento-limit=2")
     assert result.parseoutcomes() == {"cached": 3, "passed": 1, "failed": 1}
-    result = pytester.runpytest_subprocess(workers, "--memento-limit=0")
+    result = pytester.runpytest_subprocess(workers, "--memento-limit=0", "-q")
     assert result.parseoutcomes() == {"cached": 4}
+    result.stdout.fnmatch_lines(["memento: 26 of 30 experiments were not run: *"])
 
 
 @pytest.mark.parametrize("workers", ["-n0", "-n2"])
