@@ -76,7 +76,8 @@ class Context:
     def checkpoint(self, value: object) -> None:
         """Save where the experiment stands, in place of what was saved before.
 
-        The metrics so far are saved with it, and come back when it is restored. The earlier checkpoint stays until this one is whole. It is removed once there is a result.
+        The metrics so far are saved with it, and come back when it is restored. The earlier
+        checkpoint stays until this one is whole. It is removed once there is a result.
 
         :raises UnstorableError: *value* cannot be pickled.
         :raises StoreError: the disk is full or read-only.
