@@ -98,7 +98,7 @@ def claimed(
 
 def clean_up(kept: Iterable[Path]) -> None:
     """Remove the lock files that :func:`claimed` has left, but for those that others hold now."""
-    for path in kept:
+    for path in filter(os.path.lexists, kept):  # versions 3.21 to 3.29 of filelock remove them
         with contextlib.suppress(OSError, TakenError), claimed(path, _give_up, is_told=True):
             pass
 
@@ -127,10 +127,13 @@ def is_held(path: Path) -> bool:
         return False
     lock = filelock.FileLock(path, mode=_MODE)
     try:
+        before = os.stat(path)
         lock.acquire(timeout=0)
     except OSError:  # TimeoutError is one
-        return True
+        return os.path.lexists(path)
     lock.release()
+    with contextlib.suppress(OSError):  # old versions of filelock empty the file
+        os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
     return False
 
 

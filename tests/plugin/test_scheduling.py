@@ -143,8 +143,8 @@ def test_a_chosen_distribution_is_respected(
 
 def test_a_worker_that_collects_something_else_is_left_out(pytester: pytest.Pytester) -> None:
     pytester.makepyfile(
-        exp_a="import os\nmatrix = {'parameters': {'worker': [os.environ['PYTEST_XDIST_WORKER']],"
-        " 'x': [1, 2, 3]}}\ndef experiment(worker, x): return x"
+        exp_a="import os, time\nmatrix = {'parameters': {'x': [1, 2, 3], 'worker':"
+        " [os.environ['PYTEST_XDIST_WORKER']]}}\ndef experiment(worker, x): time.sleep(2)"
     )
     result = pytester.runpytest_subprocess("-n2")
     assert result.parseoutcomes() == {"passed": 3, "errors": 1}
