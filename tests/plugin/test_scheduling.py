@@ -9,7 +9,7 @@ import subprocess
 import sys
 import time
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -511,6 +511,50 @@ def test_what_runs_elsewhere_is_put_off(
     assert sorted(seen) == ["x=2", "x=3"]
     assert process.returncode == 0
     assert notes() == ["x=1"]
+
+
+@pytest.fixture
+def held(pytester: pytest.Pytester, squares: Path) -> Iterator[None]:
+    """Another session, this one, computes all that is not stored: the experiment ``x=1``."""
+    pytester.runpytest("-k", "not 1")
+    pytester.runpytest_subprocess("--memento-limit=0", "-p", "no:xdist")
+    (directory,) = (pytester.path / ".pytest_cache/memento/results").iterdir()
+    claims = pytester.path / ".pytest_cache/memento/claims" / directory.name
+    with claimed(claims / f"{plan_of(pytester)[0]}.lock", lambda _: None):
+        yield
+
+
+@pytest.mark.parametrize("workers", ["-n0", "-n2"])
+def test_a_budget_does_not_wait_for_other_sessions(
+    pytester: pytest.Pytester, held: None, workers: str
+) -> None:
+    start = time.monotonic()
+    result = pytester.runpytest_subprocess(workers, "--memento-budget=2s", timeout=60)
+    assert result.parseoutcomes() == {"cached": 2}
+    assert time.monotonic() - start < 30
+    result.stdout.fnmatch_lines(["memento: 1 of 3 experiments were not run: the budget of 2.00s *"])
+
+
+@pytest.mark.parametrize("workers", ["-n0", "-n2"])
+def test_ctrl_c_does_not_wait_for_other_sessions(
+    pytester: pytest.Pytester, held: None, workers: str
+) -> None:
+    (pytester.path / "notes.txt").unlink(missing_ok=True)
+    command = [sys.executable, "-u", "-c", ATTENTIVE, workers, "-o", "memento_progress=1"]
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True
+    ) as process:
+        assert process.stdout is not None
+        lines: list[str] = []
+        # Without workers it says for whom it waits, with them how many wait.
+        while not any("waiting for" in line or "in other sessions" in line for line in lines):
+            lines.append(process.stdout.readline())
+            assert lines[-1], "".join(lines)
+        os.killpg(process.pid, signal.SIGINT)
+        rest, _ = process.communicate(timeout=40)
+    assert process.returncode == pytest.ExitCode.INTERRUPTED, rest
+    assert "memento: 1 of 3 experiments were not run: Ctrl-C" in rest
+    assert not (pytester.path / "notes.txt").exists()
 
 
 def plan_of(pytester: pytest.Pytester) -> list[str]:
