@@ -107,8 +107,8 @@ class Allowance:
         """Count an experiment as begun, unless that would be one too many."""
         if self.stopped:
             return False
-        begun = {*self._begun, number} if self._limit is not None else self._begun
-        if self._limit is not None and len(begun) > self._limit:
+        is_full = self._limit is not None and len(self._begun) >= self._limit
+        if is_full and number not in self._begun:
             self.stop(f"the limit of {self._limit} is reached")
             return False
         self._begun.add(number)

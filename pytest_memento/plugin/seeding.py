@@ -19,8 +19,8 @@ import pytest
 
 from pytest_memento.labels import label
 from pytest_memento.plugin.bound import BOUND
-from pytest_memento.plugin.hits import is_hit
-from pytest_memento.plugin.options import Cache, Options
+from pytest_memento.plugin.options import Options
+from pytest_memento.plugin.plan import runs
 from pytest_memento.seeding import Generators, seed_of, seeded
 
 
@@ -34,16 +34,9 @@ class Seeding:
     def pytest_collection_finish(self, session: pytest.Session) -> None:
         """Leave sessions alone whose experiments are all cached, or that have none."""
         manager = session.config.pluginmanager
-        if any(map(self._runs, session.items)) and not manager.hasplugin("memento-seeds"):
+        is_needed = any(runs(item, self.options) for item in session.items)
+        if is_needed and not manager.hasplugin("memento-seeds"):
             manager.register(Seeds(), "memento-seeds")
-
-    def _runs(self, item: pytest.Item) -> bool:
-        bound = item.stash.get(BOUND, None)
-        if bound is None:
-            return False
-        if self.options.cache is Cache.ONLY:
-            return bound.beside is not None
-        return not (self.options.reads and is_hit(item, bound))
 
 
 class Seeds:
