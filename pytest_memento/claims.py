@@ -1,29 +1,28 @@
-"""Who runs what: a lock per experiment, so that sessions on one store share the work.
+"""Who runs what: a claim per experiment, so that sessions on one store share the work.
 
 A claim makes work unique, never results correct: two owners of one claim would compute twice and
-publish once. The kernel frees the lock of a process that died.
+publish once. That of a process that died is free: the kernel sees to that, or the end of a lease
+(see ``locks``); and what the process had written down tells that it died (see ``presence``).
 """
 
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import time
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pytest_memento.provenance import host
+from pytest_memento.locks import lock_for, stays
+from pytest_memento.presence import Presence, Sign, name_of, signs
 
 if TYPE_CHECKING:
     import filelock
 
 _FIRST_PAUSE = 0.05
 _LONGEST_PAUSE = 1.0
-_MODE = 0o600
-"""Of lock files. Where others may write to them, filelock makes a file more for each claim."""
 
 
 class TakenError(Exception):
@@ -31,148 +30,165 @@ class TakenError(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Owner:
-    """Who holds a claim.
+class Hold:
+    """A claim that is held.
 
-    :param host: the machine.
-    :param pid: the process.
-    :param since: seconds since the epoch.
+    :param attempt: how many processes had the experiment in turn, this one included, counted from
+        where one of them got further than those before.
+    :param died: the process that had it last, if it died.
     """
 
-    host: str
-    pid: int
-    since: float
-
-    def __str__(self) -> str:
-        seconds = max(0, time.time() - self.since)
-        time_text = f"{seconds:.0f} s" if seconds < 60 else f"{seconds / 60:.0f} min"
-        return f"pid {self.pid} on {self.host} for {time_text}"
+    attempt: int = 1
+    died: Sign | None = None
 
 
-@contextlib.contextmanager
-def claimed(
-    path: Path,
-    waiting: Callable[[Owner | None], None],
-    *,
-    patience: float = 0.0,
-    is_told: bool = False,
-    kept: list[Path] | None = None,
-    gives_up: Callable[[], bool] = lambda: False,
-) -> Iterator[Owner]:
-    """Hold the claim at *path* while the body runs, waiting until its owner gives it up.
+class Claims:
+    """The claims of this process on a store.
 
-    :param path: the lock file; it is removed at the end, unless it is *kept*.
-    :param waiting: called once if somebody else holds the claim, with whom, if that is known.
-    :param patience: for how many seconds it is not called, as long as that is not known.
-    :param is_told: whether the caller writes down who holds it, if it takes long enough for
-        somebody to ask.
-    :param kept: where the lock file is noted instead of being removed, for :func:`clean_up`: where
-        files are made and removed in turn, ext4 looks longer and longer for a free inode, as it
-        avoids for some seconds those that were in use (``recently_deleted`` in fs/ext4/ialloc.c).
-    :param gives_up: tells, while it waits, whether to wait no longer.
-    :return: the owner, as written to the file that :func:`note_of` names.
-    :raises TakenError: it was to wait no longer.
-    :raises OSError: the store cannot be written.
+    :param root: the store.
     """
-    import filelock  # only where something runs: it is slow to import
 
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    lock = filelock.FileLock(path, mode=_MODE)
-    _acquire(lock, path, waiting, patience, gives_up)
-    owner, note = Owner(host(), os.getpid(), time.time()), note_of(path)
-    try:
-        if is_told:
-            note.unlink(missing_ok=True)  # that of one who died
-        else:
-            note.write_text(json.dumps(asdict(owner)), encoding="utf-8")
-        yield owner
-    finally:
-        # Removed while it is held: whoever waits finds the result when it looks again.
-        for file in (note, path) if kept is None else (note,):
-            with contextlib.suppress(OSError):
-                file.unlink(missing_ok=True)
-        if kept is not None:
-            kept.append(path)
-        lock.release()
+    def __init__(self, root: Path) -> None:
+        self.presence = Presence(root / "running")
+        self._running = root / "running"
+        self._kept: list[Path] = []
+        # A lease is over when the one who wants it has seen it untouched for long enough.
+        self._wanted: dict[Path, filelock.BaseFileLock] = {}
+
+    @contextlib.contextmanager
+    def hold(
+        self,
+        path: Path,
+        label: str,
+        waiting: Callable[[Sign | None], None],
+        *,
+        gives_up: Callable[[], bool] = lambda: False,
+        progress: Path | None = None,
+    ) -> Iterator[Hold]:
+        """Hold the claim at *path* while the body runs, waiting until its owner gives it up.
+
+        :param path: the lock file. It stays until :meth:`close`: where files are made and removed
+            in turn, ext4 looks longer and longer for a free inode, as it avoids for some seconds
+            those that were in use (``recently_deleted`` in fs/ext4/ialloc.c).
+        :param label: what is run, for those who look.
+        :param waiting: called once if somebody else holds the claim, with whom, if that is known.
+        :param gives_up: tells, while it waits, whether to wait no longer.
+        :param progress: a file that is newer than an attempt if that got further than those before.
+        :raises TakenError: it was to wait no longer.
+        :raises OSError: the store cannot be written.
+        """
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        was_there = os.path.lexists(path)
+        lock = self._wanted.pop(path, None) or lock_for(path)
+        self._wanted[path] = lock
+        _acquire(lock, waiting, gives_up, lambda: owner_of(path))
+        del self._wanted[path]
+        dead: list[Sign] = []
+        try:
+            dead += _signs_of(path) if was_there else ()
+            hold = _hold(dead, progress)
+            self.presence.enter(name_of(path), label, hold.attempt)
+            yield hold
+            while dead:
+                dead.pop().discard()
+        finally:
+            self.presence.leave()
+            # What was interrupted keeps the count, and the file that has the next one look for it.
+            if not dead and stays(path):
+                self._kept.append(path)
+            lock.release()
+
+    def close(self) -> None:
+        """Remove the lock files, but for those that others hold now."""
+        for path in filter(os.path.lexists, self._kept):
+            with contextlib.suppress(OSError), claimed_if_free(path):
+                pass
+        self._kept.clear()
+        self._wanted.clear()
+        self.presence.close()
 
 
-def clean_up(kept: Iterable[Path]) -> None:
-    """Remove the lock files that :func:`claimed` has left, but for those that others hold now."""
-    for path in filter(os.path.lexists, kept):  # versions 3.21 to 3.29 of filelock remove them
-        with contextlib.suppress(OSError, TakenError), claimed(path, _give_up, is_told=True):
-            pass
+def _hold(dead: Iterable[Sign], progress: Path | None) -> Hold:
+    last = max(dead, key=lambda sign: sign.attempt, default=None)
+    if last is None:
+        return Hold()
+    got_further = False
+    if progress is not None:
+        with contextlib.suppress(OSError):
+            got_further = progress.stat().st_mtime >= last.written
+    return Hold(1 if got_further else last.attempt + 1, last)
 
 
 @contextlib.contextmanager
 def claimed_if_free(path: Path) -> Iterator[bool]:
-    """Hold the claim at *path* while the body runs, unless somebody else does.
+    """Hold the claim at *path* while the body runs, unless somebody else does; remove its file.
 
     :return: whether it is held here.
     :raises OSError: the store cannot be written.
     """
-    with contextlib.ExitStack() as claim:
-        try:
-            claim.enter_context(claimed(path, _give_up))
-            is_ours = True
-        except TakenError:
-            is_ours = False
-        yield is_ours
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    lock = lock_for(path)
+    try:
+        lock.acquire(timeout=0)
+    except TimeoutError:  # filelock.Timeout is one
+        yield False
+        return
+    try:
+        yield True
+    finally:
+        if stays(path):
+            # Removed while it is held: whoever waits finds the result when it looks again.
+            with contextlib.suppress(OSError):
+                path.unlink(missing_ok=True)
+        lock.release()
 
 
 def is_held(path: Path) -> bool:
     """Whether somebody holds the claim at *path*, or might: a lock of others cannot be tried."""
-    import filelock
-
     if not os.path.lexists(path):
         return False
-    lock = filelock.FileLock(path, mode=_MODE)
+    lock = lock_for(path)
     try:
-        before = os.stat(path)
         lock.acquire(timeout=0)
     except OSError:  # TimeoutError is one
         return os.path.lexists(path)
     lock.release()
-    with contextlib.suppress(OSError):  # old versions of filelock empty the file
-        os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
     return False
 
 
-def owner_of(path: Path) -> Owner | None:
+def owner_of(path: Path) -> Sign | None:
     """Return who holds the claim at *path*, as far as that was written down."""
-    try:
-        said = json.loads(note_of(path).read_text(encoding="utf-8"))
-        return Owner(str(said["host"]), int(said["pid"]), float(said["since"]))
-    except (OSError, ValueError, TypeError, KeyError):
-        return None
+    # Of several, all but the last have died.
+    return max(_signs_of(path), key=lambda sign: sign.attempt, default=None)
 
 
-def _give_up(_: Owner | None) -> None:
-    raise TakenError
+def forget(path: Path, host: str, pid: int) -> None:
+    """Remove what a process had written down that died while it held the claim at *path*."""
+    for sign in _signs_of(path):
+        if (sign.host, sign.pid) == (host, pid):
+            sign.discard()
 
 
-def note_of(path: Path) -> Path:
-    """Return the file in which the owner of the claim at *path* says who it is."""
-    return path.with_suffix(".owner")
+def _signs_of(path: Path) -> list[Sign]:
+    name = name_of(path)
+    return [sign for sign in signs(path.parents[2] / "running") if sign.claim == name]
 
 
 def _acquire(
     lock: filelock.BaseFileLock,
-    path: Path,
-    waiting: Callable[[Owner | None], None],
-    patience: float,
+    waiting: Callable[[Sign | None], None],
     gives_up: Callable[[], bool],
+    owner: Callable[[], Sign | None],
 ) -> None:
     pause = 0.0
     is_said = False
-    start = time.monotonic()
     while True:
         try:
             lock.acquire(timeout=0)
         except TimeoutError:  # filelock.Timeout is one
-            owner = None if is_said else owner_of(path)
-            if not is_said and (owner or time.monotonic() - start >= patience):
+            if not is_said:
                 is_said = True
-                waiting(owner)
+                waiting(owner())
             if gives_up():
                 raise TakenError from None
             pause = min(max(2 * pause, _FIRST_PAUSE), _LONGEST_PAUSE)

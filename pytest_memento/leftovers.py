@@ -22,6 +22,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pytest_memento.claims import is_held
+from pytest_memento.presence import is_dead
 from pytest_memento.removal import Removal, bytes_of, stamp_of
 from pytest_memento.store import Store
 
@@ -115,17 +116,13 @@ def _is_older(path: Path, published: float | None) -> bool:
 
 
 def _claims(directory: Path, experiment: str, now: float) -> Iterator[Removal]:
-    names = {entry.name.rpartition(".")[0] for entry in entries(directory)
-             if entry.name.endswith((".lock", ".owner"))}  # fmt: skip
-    for name in sorted(names):
-        lock, owner = (directory / f"{name}.{suffix}" for suffix in ("lock", "owner"))
-        # Trying a lock, too, writes to it with old versions of filelock.
-        since = _written(owner) or _written(lock)
-        if now - since > GUARD and not is_held(lock):
-            size = bytes_of(lock) + bytes_of(owner)
-            # Without paths: a claim removes its own files when it is given back.
+    for entry in entries(directory):
+        lock = Path(entry.path)
+        since = _written(lock)
+        if entry.name.endswith(".lock") and now - since > GUARD and not is_held(lock):
+            # Without paths: a claim removes its own file when it is given back.
             why = "claim of a dead session"
-            yield Removal(experiment, lock.name, "", why, (), size, since, claim=lock)
+            yield Removal(experiment, lock.name, "", why, (), bytes_of(lock), since, claim=lock)
 
 
 def _logs(root: Path, directory: str, experiment: str) -> Iterator[Removal]:
@@ -141,6 +138,8 @@ def _of_all(root: Path, digests: Set[str] | None, now: float) -> Iterator[Remova
     for part in _SHARED:
         yield from _old(_unfinished(root / part, part), now)
     yield from _old(_each(root, "aside", "damaged file"), now)
+    signs = [*_each(root, "running", "sign of a dead session")]
+    yield from _old((sign for sign in signs if is_dead(sign.paths[0])), now)
     for part in ("digests", "sessions"):
         yield from _old(_each(root, part, "not of use for long"), now, _FORGOTTEN)
     for part in ("documents", "values") if digests is not None else ():

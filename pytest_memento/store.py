@@ -4,6 +4,7 @@
             artifacts/<experiment>/<key>/        what context.dir was given
             checkpoints/<experiment>/<key>       of experiments that have not ended
             claims/<experiment>/<key>.lock       of experiments that run now
+            running/<host>-<pid>-<random>        what each process runs
             documents/<digest>                   code manifests and environments, by content
             values/<digest>                      parameters and settings that JSON cannot hold
             plans/<experiment>                   what the last session's matrix held, in order

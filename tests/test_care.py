@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import subprocess
 import sys
@@ -14,9 +15,9 @@ from typing import Any
 
 import pytest
 
-from pytest_memento import QueryError, container
+from pytest_memento import QueryError, container, provenance
 from pytest_memento.care import Choice, Proposal, clear, prune, survey
-from pytest_memento.claims import claimed
+from pytest_memento.claims import claimed_if_free
 from pytest_memento.fingerprint import Digest
 from pytest_memento.pickling import dump
 from pytest_memento.query import parse
@@ -31,8 +32,8 @@ NOBODY = 65534
 WAIT = """
 import sys, time
 from pathlib import Path
-from pytest_memento.claims import claimed
-with claimed(Path(sys.argv[1]), lambda owner: None):
+from pytest_memento.claims import claimed_if_free
+with claimed_if_free(Path(sys.argv[1])):
     print("held", flush=True)
     time.sleep(60)
 """
@@ -200,7 +201,7 @@ def test_what_runs_now_stays(store: Store, project: Path) -> None:
 def test_what_began_to_run_meanwhile_stays(store: Store, project: Path) -> None:
     put(store, key_of(1), belongings=1)
     proposal = cleared(store, project, "True")
-    with claimed(store.claim(key_of(1)), lambda owner: None):
+    with claimed_if_free(store.claim(key_of(1))):
         assert carry_out(proposal, store) == ["it runs now"]
     assert store.find(key_of(1)) is not None
     assert store.artifacts(key_of(1)).exists()
@@ -349,7 +350,14 @@ def test_unfinished_writes_and_claims_of_the_dead(store: Store, project: Path) -
     claim = store.claim(key_of(1))
     claim.parent.mkdir(parents=True, exist_ok=True)
     claim.touch()
-    claim.with_suffix(".owner").write_text('{"host": "here", "pid": 1, "since": 2}')
+    presence = store.root / "running/here-1-abcd"
+    presence.parent.mkdir()
+    gone = subprocess.Popen([sys.executable, "-c", ""])
+    gone.wait()
+    said = {"format": 1, "host": provenance.host(), "pid": gone.pid, "running": None}
+    presence.write_text(json.dumps(said))
+    alive = presence.with_name("here-2-abcd")
+    alive.write_text(json.dumps({**said, "pid": os.getpid()}))
     (store.root / "aside").mkdir()
     (store.root / "aside/damaged").write_text("x")
     log = store.log(key_of(1), "model=SVC")
@@ -361,6 +369,7 @@ def test_unfinished_writes_and_claims_of_the_dead(store: Store, project: Path) -
         [
             *[(temporary, "unfinished write")] * 4,
             (claim.name, "claim of a dead session"),
+            (presence.name, "sign of a dead session"),
             (log.name, "output of a dead session"),
             ("damaged", "damaged file"),
         ]
@@ -368,7 +377,8 @@ def test_unfinished_writes_and_claims_of_the_dead(store: Store, project: Path) -
     assert carry_out(proposal, store) == []
     assert pruned(store, project).removals == ()
     assert store.find(key_of(1)) is not None
-    assert not claim.with_suffix(".owner").exists()
+    assert not presence.exists()
+    assert alive.exists()
 
 
 def test_the_output_of_what_runs_stays(store: Store, project: Path) -> None:
@@ -377,7 +387,7 @@ def test_the_output_of_what_runs_stays(store: Store, project: Path) -> None:
     log = store.log(key_of(1), "x-1-2")
     log.parent.mkdir(parents=True)
     log.write_text("nothing new for hours\n")
-    with claimed(store.claim(key_of(1)), lambda _: None):
+    with claimed_if_free(store.claim(key_of(1))):
         assert pruned(store, project).removals == ()
 
 
@@ -404,7 +414,7 @@ def test_documents_stay_while_something_runs_or_is_not_understood(
     store: Store, project: Path
 ) -> None:
     store.put_document("0" * 32, {})
-    with claimed(store.claim(key_of(1)), lambda owner: None):
+    with claimed_if_free(store.claim(key_of(1))):
         assert pruned(store, project).removals == ()
     path = store.path(key_of(1), Outcome.PASSED)
     container.write(path, {"format": 9}, {})

@@ -29,11 +29,13 @@ class Bound:
         "_attempt",
         "beside",
         "experiment",
+        "is_left",
         "passed_over",
         "position",
         "put_off",
         "refused",
         "standing",
+        "where",
     )
 
     def __init__(self, experiment: Experiment, standing: Standing, position: int) -> None:
@@ -42,6 +44,8 @@ class Bound:
         self.standing = standing
         self.refused = ""  # why it is not run
         self.put_off = False  # whether its turn came once while another session ran it
+        self.is_left = False  # whether this turn, too, is left for another one
+        self.where = ""  # which other process has computed it meanwhile
         self.passed_over = False  # whether it is not begun, and has no outcome
         self.beside: Store | None = None
         """Where it runs if only to be compared with what is stored."""

@@ -18,9 +18,8 @@ from typing import Any
 
 import pytest
 
-from pytest_memento import metrics
-from pytest_memento.amounts import size
-from pytest_memento.errors import DamagedError, StoreError
+from pytest_memento.claims import forget
+from pytest_memento.errors import StoreError
 from pytest_memento.plugin.bound import BOUND
 from pytest_memento.plugin.options import COMMAND, OPTIONS, Options
 from pytest_memento.plugin.outlook import Outlook
@@ -30,8 +29,10 @@ from pytest_memento.plugin.reporting import Reporting, look_ahead
 from pytest_memento.plugin.reports import Ended, attach, what_to_tell
 from pytest_memento.plugin.scheduling import ExperimentScheduling
 from pytest_memento.plugin.shortcut import Shortcut
+from pytest_memento.postmortem import PostMortem, post_mortem
 from pytest_memento.record import Record
 from pytest_memento.schedule import Allowance
+from pytest_memento.slate import Slate
 
 _INPUT = "memento_notes"
 _SCHEDULED = "memento_scheduled"
@@ -49,7 +50,7 @@ class Worker:
         self._is_scheduled = is_scheduled
         self._notes = Path(workerinput.get(_INPUT, "/nonexistent"))
         self._id = str(workerinput["workerid"])
-        self._running = _Slate(self._notes / f"{self._id}.running")
+        self._running = Slate(self._notes / f"{self._id}.running")
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_collection_finish(self, session: pytest.Session) -> None:
@@ -63,14 +64,19 @@ class Worker:
     def pytest_runtest_setup(self, item: pytest.Item) -> None:
         """Say which experiment is about to run."""
         bound = item.stash.get(BOUND, None)
-        if bound is not None and bound.started and item.config.stash[OPTIONS].writes:
-            record = bound.attempt.failure_record("the worker died while it ran")
+        writes = item.config.stash[OPTIONS].writes and self._notes.is_dir()
+        if bound is not None and bound.started and writes:
+            record = bound.attempt.failure_record("")
             note: dict[str, Any] = {"nodeid": item.nodeid}
             note["told"] = what_to_tell(bound, Ended.FAILED)
             note["is_stored"] = bound.beside is None
             note["worker"] = self._id
             experiment = bound.experiment
-            note["log"] = str(bound.attempt.store.log(experiment.key, experiment.case.label))
+            store, key = bound.attempt.store, experiment.key
+            note |= {
+                "log": str(store.log(key, experiment.case.label)),
+                "claim": str(store.claim(key)),
+            }
             self._running.write(json.dumps({**note, "record": record.to_json()}))
 
     def agree(self, what: str, mine: list[str]) -> list[str]:
@@ -100,27 +106,6 @@ class Worker:
     def _leave(self, kind: str, note: object) -> None:
         if self._notes.is_dir():
             (self._notes / f"{self._id}.{kind}").write_text(json.dumps(note), encoding="utf-8")
-
-
-class _Slate:
-    """A file that is written over and over in place: making a new one each time takes longer.
-
-    Nor is it emptied in between: ext4 then writes it to the disk each time.
-    """
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        self._descriptor = -1
-        self._size = 0
-
-    def write(self, text: str) -> None:
-        if self._descriptor < 0:
-            if not self._path.parent.is_dir():
-                return
-            self._descriptor = os.open(self._path, os.O_WRONLY | os.O_CREAT, 0o600)
-        data = text.encode()
-        self._size = max(self._size, len(data))
-        os.pwrite(self._descriptor, data.ljust(self._size), 0)
 
 
 class Controller:
@@ -247,26 +232,17 @@ class Controller:
         if note is None:
             return
         deaths = self._scheduling.deaths(crashitem) if self._scheduling else 1
-        error = f"its worker died {deaths} times" if deaths > 1 else "its worker died"
-        pulse = self._pulse(note["worker"], crashitem)
-        memory: int | None = pulse.get("memory")
-        peak = f" (peak memory {size(memory)})" if memory else ""
-        output = _end_of(Path(note["log"]))
-        report.longrepr = f"{error}{peak}: {report.longrepr}"
-        if output:
-            report.sections.append(("Captured output until then", output))
-        runtime = time.time() - float(note["record"]["started"])
-        attach(report, {**note["told"], "runtime": runtime, "memory": memory})
+        pulse, log = self._pulse(note["worker"], crashitem), Path(note["log"])
+        record = Record.from_json(note["record"])
+        found = post_mortem(record, "its worker", deaths, pulse, log, time.time())
+        report.longrepr = f"{found.record.error}: {report.longrepr}"
+        if found.output:
+            report.sections.append(("Captured output until then", found.output))
+        known = {"runtime": found.record.runtime, "memory": found.record.memory}
+        attach(report, {**note["told"], **known})
         if note["is_stored"]:
-            known: dict[str, Any] = {
-                "runtime": runtime,
-                "memory": memory,
-                "error": f"{error}{peak}",
-            }
-            series = pulse.get("series", {})
-            known |= {"metrics": metrics.last(series), "progress": pulse.get("progress")}
-            details = {"metrics": series, "traceback": str(report.longrepr), "output": output}
-            self._record_death({**note["record"], **known}, details)
+            self._record_death(found)
+            forget(Path(note["claim"]), record.host, record.pid)
 
     def _pulse(self, worker: str, nodeid: str) -> dict[str, Any]:
         """Return what a test has shown of itself while it ran in a worker."""
@@ -283,10 +259,10 @@ class Controller:
         """Remove the notes."""
         self._directory.cleanup()
 
-    def _record_death(self, data: dict[str, Any], details: dict[str, Any]) -> None:
+    def _record_death(self, found: PostMortem) -> None:
         try:
-            self.options.store.publish(Record.from_json(data), details)
-        except (DamagedError, StoreError) as error:
+            self.options.store.publish(found.record, found.details)
+        except StoreError as error:
             self.config.issue_config_time_warning(
                 pytest.PytestWarning(f"memento: the crash could not be recorded: {error}"), 2
             )
@@ -304,16 +280,6 @@ class Controller:
 
 def _label(nodeid: str) -> str:
     return nodeid.partition("[")[2].removesuffix("]")
-
-
-def _end_of(path: Path, most: int = 10_000) -> str:
-    """Return the end of a text file, nothing if it cannot be read."""
-    try:
-        with path.open("rb") as file:
-            file.seek(max(0, path.stat().st_size - most))
-            return file.read().decode(errors="replace")
-    except OSError:
-        return ""
 
 
 def is_scheduled_here(config: pytest.Config) -> bool:

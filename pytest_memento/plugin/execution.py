@@ -5,34 +5,29 @@ from __future__ import annotations
 import inspect
 import time
 from collections.abc import Callable, Generator, Iterator
-from contextlib import ExitStack, contextmanager
-from dataclasses import asdict
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from pytest_memento.claims import Owner, TakenError, claimed, clean_up, note_of
 from pytest_memento.errors import MementoError, StoreError
-from pytest_memento.experiment import Attempt, find_hit, run_async
+from pytest_memento.experiment import Attempt, run_async
 from pytest_memento.measure import peak_memory
 from pytest_memento.pause import without_gc
 from pytest_memento.plugin import private
 from pytest_memento.plugin.bound import BOUND, Bound
+from pytest_memento.plugin.claiming import Claiming
 from pytest_memento.plugin.hits import Hit, is_hit
 from pytest_memento.plugin.idle import Idle
 from pytest_memento.plugin.options import Cache, Options
 from pytest_memento.plugin.plan import in_turn, runs, tasks_of
 from pytest_memento.plugin.progress import Now, Running
 from pytest_memento.plugin.reports import Ended, attach, report_in_one, what_to_tell
-from pytest_memento.pulse import INTERVAL, Pulse
+from pytest_memento.pulse import Pulse
 from pytest_memento.schedule import Allowance, Schedule
 
 _LONGEST_OUTPUT = 100_000
-_PATIENCE = 1.5 * INTERVAL
-"""Seconds in which the owner of a claim has said who it is."""
-_SLICE = 1.0
-"""Seconds for which a worker of xdist waits for another session, before it asks what to do."""
 _FUNCTION = pytest.StashKey[Callable[..., Any]]()
 """The function of an item, while it has one that captures the result."""
 
@@ -51,15 +46,12 @@ class Execution:
         self.notes: list[Path] = []
         """Files that show what runs here, beside the one in the store."""
         self._pulse = Pulse()
-        self._claim = ExitStack()
-        self._owner: Owner | None = None
-        self._kept: list[Path] = []
+        self._claims = Claiming(options, allowance)
         self.work: Schedule[None] = Schedule([])
         """What a serial session has to do, for those who want to know how far it is."""
         self.work.join(None)
         self._items: list[pytest.Item] = []
         self._numbers: dict[pytest.Item, int] = {}
-        self._put_off: dict[pytest.Item, bool] = {}
         self._given: dict[str, Any] = {}
         self._shared: dict[tuple[str, str | None], Any] = {}
 
@@ -127,13 +119,13 @@ class Execution:
         if not self.allowance.begin(item):
             bound.passed_over = True
             return (yield)
-        with self._claim, self._turn_of(item) as number:
-            if self._is_stored(bound):
-                self._take_claim(item, bound, may_put_off=_may_come_back(item, nextitem))
-            is_elsewhere = item in self._put_off or not runs(item, self.options)
+        is_stored = self._is_stored(bound)
+        claim = self._claims.hold(item, bound, nextitem) if is_stored else nullcontext()
+        with self._turn_of(item) as number, claim:
+            is_elsewhere = bound.is_left or not runs(item, self.options)
             if is_elsewhere:
                 self.allowance.give_back(item)
-            if item in self._put_off:
+            if bound.is_left:
                 self.work.put_off(None, number)
             if is_elsewhere or bound.refused or bound.passed_over:
                 return (yield)
@@ -142,15 +134,13 @@ class Execution:
                 return (yield)
 
     def pytest_sessionfinish(self) -> None:
-        """Remove the lock files of the session."""
-        clean_up(self._kept)
-        self._kept.clear()
+        """Remove the files of the session."""
+        self._claims.close()
 
     @contextmanager
     def _turn_of(self, item: pytest.Item) -> Iterator[int]:
         """Keep account of what is done, while it is the turn of an item; yield its number."""
         number = self._numbers.get(item, -1)
-        self._owner = None
         self.work.assign(None, number)
         try:
             yield number
@@ -163,13 +153,13 @@ class Execution:
         """Show what the experiment does, in the store and to xdist's controller."""
         store, key = bound.beside or self.options.store, bound.experiment.key
         notes = list(self.notes)
-        if self._owner is not None:
-            notes.append(note_of(store.claim(key)))
-        owner = asdict(self._owner) if self._owner else {}
+        if self._is_stored(bound):
+            notes.append(self._claims.pulse)
+        since = time.time()
 
         def tell() -> dict[str, Any]:
             state = bound.attempt.context.sign_of_life() if bound.started else {}
-            return {**owner, **state, "nodeid": item.nodeid, "memory": peak_memory()}
+            return {**state, "nodeid": item.nodeid, "since": since, "memory": peak_memory()}
 
         with self._pulse.of(tell, notes, store.log(key, bound.experiment.case.label)):
             yield
@@ -184,7 +174,7 @@ class Execution:
             return None
         if bound.passed_over:
             pass
-        elif self._put_off.pop(item, False):
+        elif bound.is_left:
             if not isinstance(nextitem, Idle):  # else the controller sends it again
                 item.session.items.append(item)
         elif self._is_hit(item, bound):
@@ -210,50 +200,6 @@ class Execution:
 
     def _is_stored(self, bound: Bound) -> bool:
         return self.options.writes and not bound.beside
-
-    def _take_claim(self, item: pytest.Item, bound: Bound, *, may_put_off: bool) -> None:
-        key, store = bound.experiment.key, self.options.store
-        is_sent = hasattr(item.config, "workerinput")  # by a controller that can send it again
-        until = time.monotonic() + _SLICE
-
-        def waiting(owner: Owner | None) -> None:
-            if may_put_off and not bound.put_off:
-                raise TakenError
-            if is_sent:
-                return
-            who = f", claimed by {owner}" if owner else ""
-            _say(item.config, f"memento: waiting for {item.nodeid}{who}")
-
-        try:
-            store.make_root()
-            patience = 0.0 if may_put_off and not bound.put_off else _PATIENCE
-
-            def gives_up() -> bool:
-                if is_sent and may_put_off:
-                    return time.monotonic() >= until
-                return bool(self.allowance.stopped)
-
-            # The pulse writes down who it is: most of those that are short, nobody asks about.
-            claim = claimed(
-                store.claim(key),
-                waiting,
-                patience=patience,
-                is_told=True,
-                kept=self._kept,
-                gives_up=gives_up,
-            )
-            self._owner = self._claim.enter_context(claim)
-        except TakenError:
-            if may_put_off:
-                bound.put_off = self._put_off[item] = True
-            else:
-                bound.passed_over = True
-            return
-        except (OSError, StoreError) as error:
-            bound.refused = f"not run, since its result could not be stored: {error}"
-            return
-        if self.options.reads and (found := find_hit(key, store, self.options.root)):
-            bound.standing = found
 
     @staticmethod
     def _report(item: pytest.Item, bound: Bound, ended: Ended, message: str = "") -> None:
@@ -372,13 +318,6 @@ class Execution:
             report.sections.append(("memento", f"the failure could not be recorded: {cause}"))
 
 
-def _may_come_back(item: pytest.Item, nextitem: pytest.Item | None) -> bool:
-    """Whether an item can be left for later: a worker of xdist's own schedule has to run it now."""
-    if hasattr(item.config, "workerinput"):
-        return isinstance(nextitem, Idle)
-    return nextitem is not None
-
-
 def _judge_parts(attempt: Attempt, report: pytest.TestReport) -> None:
     """Fail an experiment of which a part failed; pytest does so later, in the controller."""
     if number := attempt.failed_parts:
@@ -399,10 +338,3 @@ def _first_line(call: pytest.CallInfo[None], report: pytest.TestReport) -> str:
 def _output(report: pytest.TestReport) -> str:
     text = "\n".join(f"--- {title} ---\n{content}" for title, content in report.sections)
     return text[-_LONGEST_OUTPUT:]
-
-
-def _say(config: pytest.Config, line: str) -> None:
-    reporter = config.pluginmanager.getplugin("terminalreporter")
-    if reporter is not None and not hasattr(config, "workerinput"):
-        reporter.ensure_newline()
-        reporter.write_line(line)

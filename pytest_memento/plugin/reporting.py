@@ -104,7 +104,8 @@ class Reporting:
             return "verified", "v", "VERIFIED"
         if self.config.get_verbosity() <= 0:  # only the letter is shown
             return "cached", "c", "CACHED"
-        return "cached", "c", f"CACHED ({_history(known['runtime'], known['at'])})"
+        history = _history(known["runtime"], known["at"], known.get("where", ""))
+        return "cached", "c", f"CACHED ({history})"
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         """Remember how each experiment ended."""
@@ -216,8 +217,10 @@ def _row(known: Mapping[str, Any], names: Sequence[str], parts: Sequence[str]) -
     ]
 
 
-def _history(runtime: float, ended: float) -> str:
-    return f"{duration(runtime)}, {ago(time.time() - ended)}"
+def _history(runtime: float, ended: float, where: str = "") -> str:
+    """Return what is said of a stored run; *where* it ran if that was in another session."""
+    place = f", by {where}" if where else ""
+    return f"{duration(runtime)}, {ago(time.time() - ended)}{place}"
 
 
 def _workers(config: pytest.Config) -> int:

@@ -41,6 +41,8 @@ def what_to_tell(bound: Bound, ended: Ended) -> dict[str, Any]:
     if ended is Ended.CACHED and (past := bound.standing.past) is not None:
         # The rest is in the store; there may be 100,000 of these.
         told |= {"stem": bound.experiment.key.stem, "runtime": past.runtime, "at": past.ended}
+        if bound.where:
+            told["where"] = bound.where
     else:
         told["labels"] = _encodable(bound.experiment.case.labels)
     if bound.started and ended not in (Ended.CACHED, Ended.SKIPPED):

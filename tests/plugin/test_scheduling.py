@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from pytest_memento import load_results
-from pytest_memento.claims import claimed
+from pytest_memento.claims import claimed_if_free
 
 pytestmark = pytest.mark.usefixtures("xdist")
 Notes = Callable[[], list[str]]
@@ -502,7 +502,7 @@ def test_what_runs_elsewhere_is_put_off(
     seen: list[str] = []
     with ExitStack() as stack:
         process = stack.enter_context(subprocess.Popen(command))
-        with claimed(claim, lambda _: None):
+        with claimed_if_free(claim):
             deadline = time.monotonic() + 60
             while len(seen) < 2 and time.monotonic() < deadline:
                 seen += notes()
@@ -520,7 +520,7 @@ def held(pytester: pytest.Pytester, squares: Path) -> Iterator[None]:
     pytester.runpytest_subprocess("--memento-limit=0", "-p", "no:xdist")
     (directory,) = (pytester.path / ".pytest_cache/memento/results").iterdir()
     claims = pytester.path / ".pytest_cache/memento/claims" / directory.name
-    with claimed(claims / f"{plan_of(pytester)[0]}.lock", lambda _: None):
+    with claimed_if_free(claims / f"{plan_of(pytester)[0]}.lock"):
         yield
 
 

@@ -1,0 +1,144 @@
+"""The claims that a session takes on its experiments: each is run by one process of one session.
+
+What another session runs is left for later where that is possible, else waited for. What comes out
+there counts here: a result is cached, a failure failed.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import time
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, ExitStack
+from pathlib import Path
+
+import pytest
+
+from pytest_memento.claims import Claims, Hold, TakenError
+from pytest_memento.errors import StoreError
+from pytest_memento.experiment import Attempt, Experiment, find_hit
+from pytest_memento.plugin.bound import Bound
+from pytest_memento.plugin.idle import Idle
+from pytest_memento.plugin.options import Options
+from pytest_memento.postmortem import post_mortem
+from pytest_memento.presence import Sign
+from pytest_memento.provenance import host
+from pytest_memento.record import Outcome, Record
+from pytest_memento.schedule import DEATHS, Allowance
+
+_SLICE = 1.0
+"""Seconds for which a worker of xdist waits for another session, before it asks what to do."""
+
+
+class Claiming:
+    """Takes claims, and says what they tell.
+
+    :param allowance: tells when to wait no longer.
+    """
+
+    def __init__(self, options: Options, allowance: Allowance) -> None:
+        self.options = options
+        self.allowance = allowance
+        self._claims = Claims(options.store.root)
+
+    @property
+    def pulse(self) -> Path:
+        """The file of this process in which what it runs gives signs of life."""
+        return self._claims.presence.pulse
+
+    def close(self) -> None:
+        """Remove the files of this session."""
+        self._claims.close()
+
+    @contextlib.contextmanager
+    def hold(self, item: pytest.Item, bound: Bound, nextitem: pytest.Item | None) -> Iterator[None]:
+        """Hold the claim of an experiment while the body runs, or say on *bound* why not."""
+        bound.is_left = False
+        with ExitStack() as claim:
+            try:
+                self.options.store.make_root()
+                hold = claim.enter_context(self._wait(item, bound, nextitem))
+                self._look_again(bound, hold)
+            except TakenError:
+                bound.is_left = bound.put_off = _may_come_back(item, nextitem)
+                bound.passed_over = not bound.is_left
+            except (OSError, StoreError) as error:
+                bound.refused = f"not run, since its result could not be stored: {error}"
+            yield
+
+    def _wait(
+        self, item: pytest.Item, bound: Bound, nextitem: pytest.Item | None
+    ) -> AbstractContextManager[Hold]:
+        key, store = bound.experiment.key, self.options.store
+        is_sent = hasattr(item.config, "workerinput")  # by a controller that can send it again
+        may_put_off = _may_come_back(item, nextitem)
+        until = time.monotonic() + _SLICE
+
+        def waiting(owner: Sign | None) -> None:
+            if may_put_off and not bound.put_off:
+                raise TakenError
+            if not is_sent:
+                who = f", claimed by {owner}" if owner else ""
+                _say(item.config, f"memento: waiting for {item.nodeid}{who}")
+
+        def gives_up() -> bool:
+            if is_sent and may_put_off:
+                return time.monotonic() >= until
+            return bool(self.allowance.stopped)
+
+        return self._claims.hold(
+            store.claim(key),
+            bound.experiment.case.label,
+            waiting,
+            gives_up=gives_up,
+            progress=store.checkpoint(key),
+        )
+
+    def _look_again(self, bound: Bound, hold: Hold) -> None:
+        """See what other sessions have done to the experiment since this one looked."""
+        key, store = bound.experiment.key, self.options.store
+        if self.options.reads and (found := find_hit(key, store, self.options.root)):
+            bound.standing = found
+            bound.where = _where(store.find(key))
+        elif self.options.reads and (failed := self._failure_elsewhere(bound)) is not None:
+            known = store.details(failed)
+            bound.refused = f"failed in another session ({_where(failed)}): {known['traceback']}"
+        elif hold.attempt > DEATHS and hold.died is not None:
+            bound.refused = self._give_up(bound.experiment, hold.attempt - 1, hold.died)
+
+    def _failure_elsewhere(self, bound: Bound) -> Record | None:
+        """Return how an experiment failed in another session since this one has begun."""
+        failed = self.options.store.find(bound.experiment.key, Outcome.FAILED)
+        before = bound.standing.past
+        if failed is None or (before is not None and before.ended == failed.ended):
+            return None
+        return None if (failed.host, failed.pid) == (host(), os.getpid()) else failed
+
+    def _give_up(self, experiment: Experiment, times: int, died: Sign) -> str:
+        """Fail an experiment that has killed too many processes, and say what is known of it."""
+        store, options = self.options.store, self.options
+        attempt = Attempt(experiment, store, options.root, options.command)
+        log = store.log(experiment.key, experiment.case.label)
+        who = f"its process (last pid {died.pid} on {died.host})"
+        found = post_mortem(attempt.failure_record(""), who, times, died.pulse(), log)
+        store.publish(found.record, found.details)
+        return found.text
+
+
+def _where(record: Record | None) -> str:
+    return f"pid {record.pid} on {record.host}" if record else ""
+
+
+def _may_come_back(item: pytest.Item, nextitem: pytest.Item | None) -> bool:
+    """Whether an item can be left for later: a worker of xdist's own schedule has to run it now."""
+    if hasattr(item.config, "workerinput"):
+        return isinstance(nextitem, Idle)
+    return nextitem is not None
+
+
+def _say(config: pytest.Config, line: str) -> None:
+    reporter = config.pluginmanager.getplugin("terminalreporter")
+    if reporter is not None and not hasattr(config, "workerinput"):
+        reporter.ensure_newline()
+        reporter.write_line(line)
