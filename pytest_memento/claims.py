@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pytest_memento.locks import lock_for, stays
+from pytest_memento.locks import Choice, choose, lock_for, stays
 from pytest_memento.presence import Presence, Sign, name_of, signs
 
 if TYPE_CHECKING:
@@ -46,11 +46,13 @@ class Claims:
     """The claims of this process on a store.
 
     :param root: the store.
+    :param choice: the locks that it is to use from now on, by default those that it uses.
     """
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, choice: Choice | None = None) -> None:
         self.presence = Presence(root / "running")
         self._running = root / "running"
+        self._choice = choice
         self._kept: list[Path] = []
         # A lease is over when the one who wants it has seen it untouched for long enough.
         self._wanted: dict[Path, filelock.BaseFileLock] = {}
@@ -78,6 +80,9 @@ class Claims:
         :raises OSError: the store cannot be written.
         """
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        if self._choice is not None:
+            choose(path.parent.parent, self._choice)
+            self._choice = None
         was_there = os.path.lexists(path)
         lock = self._wanted.pop(path, None) or lock_for(path)
         self._wanted[path] = lock

@@ -42,6 +42,12 @@ def experiment(x):
 """
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--fault-rounds", type=int, default=5, help="rounds of random faults (default: 5)"
+    )
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Have sessions in this process warn as in a user's, though warnings are errors here."""
     for item in items:

@@ -7,6 +7,7 @@ there counts here: a result is cached, a failure failed.
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import os
 import time
 from collections.abc import Iterator
@@ -40,12 +41,16 @@ class Claiming:
     def __init__(self, options: Options, allowance: Allowance) -> None:
         self.options = options
         self.allowance = allowance
-        self._claims = Claims(options.store.root)
+        self._claims = Claims(options.store.root, options.lock)
 
     @property
     def pulse(self) -> Path:
         """The file of this process in which what it runs gives signs of life."""
         return self._claims.presence.pulse
+
+    def leave(self) -> None:
+        """Say that nothing runs here any more: what was interrupted has not died."""
+        self._claims.presence.leave()
 
     def close(self) -> None:
         """Remove the files of this session."""
@@ -121,7 +126,10 @@ class Claiming:
         attempt = Attempt(experiment, store, options.root, options.command)
         log = store.log(experiment.key, experiment.case.label)
         who = f"its process (last pid {died.pid} on {died.host})"
-        found = post_mortem(attempt.failure_record(""), who, times, died.pulse(), log)
+        record = dataclasses.replace(
+            attempt.failure_record(""), started=died.since, host=died.host, pid=died.pid
+        )
+        found = post_mortem(record, who, times, died.pulse(), log)
         store.publish(found.record, found.details)
         return found.text
 

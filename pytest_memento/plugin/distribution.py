@@ -11,6 +11,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import signal
 import tempfile
 import time
 from pathlib import Path
@@ -50,6 +51,7 @@ class Worker:
         self._is_scheduled = is_scheduled
         self._notes = Path(workerinput.get(_INPUT, "/nonexistent"))
         self._id = str(workerinput["workerid"])
+        self._leave("pid", os.getpid())
         self._running = Slate(self._notes / f"{self._id}.running")
 
     @pytest.hookimpl(tryfirst=True)
@@ -198,6 +200,12 @@ class Controller:
         if self._scheduling is not None:
             self._scheduling.halt(why)
 
+    def end_others(self) -> None:
+        """End the workers of this machine: xdist would wait for what they run."""
+        for path in Path(self._directory.name).glob("*.pid"):
+            with contextlib.suppress(OSError):
+                os.kill(int(path.read_text()), signal.SIGTERM)
+
     @pytest.hookimpl(optionalhook=True)
     def pytest_xdist_node_collection_finished(self, node: Any) -> None:
         """Print the header as soon as the first worker has collected."""
@@ -222,6 +230,8 @@ class Controller:
     @pytest.hookimpl(optionalhook=True)
     def pytest_testnodedown(self, node: Any) -> None:
         """End the session for a mistake on the command line that a worker found."""
+        with contextlib.suppress(OSError):
+            (Path(self._directory.name) / f"{node.gateway.id}.pid").unlink()
         if line := getattr(node, "workeroutput", {}).get(_OUTPUT):
             raise pytest.UsageError(line)
 

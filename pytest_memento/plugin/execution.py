@@ -65,6 +65,13 @@ class Execution:
         if self.running is not None:
             self.running.session.shouldstop = f"{why}; what was running has been finished"
 
+    def end_others(self) -> None:
+        """End the other processes of the session: there are none."""
+
+    def leave(self) -> None:
+        """Say that nothing runs here any more: the process is about to end."""
+        self._claims.leave()
+
     def now(self) -> Now:
         """Return what runs here, and how long all will take."""
         running = []

@@ -16,7 +16,7 @@ from typing import Literal, TypeVar
 
 import pytest
 
-from pytest_memento import packages
+from pytest_memento import locks, packages
 from pytest_memento.amounts import to_seconds
 from pytest_memento.command import masked
 from pytest_memento.errors import QueryError
@@ -90,6 +90,7 @@ class Options:
     :param limit: how many experiments are begun at most; ``None`` for all.
     :param budget: for how many seconds experiments are begun; ``None`` for ever.
     :param progress: seconds between two lines about the progress, off a terminal; 0 for none.
+    :param lock: what claims are held by, where the user has chosen.
     :param seeds: whether the global random generators are seeded for each experiment.
     :param command: what was typed, without secrets.
     """
@@ -107,6 +108,7 @@ class Options:
     limit: int | None = None
     budget: float | None = None
     progress: float = 60.0
+    lock: locks.Choice | None = None
     seeds: bool = True
     command: tuple[str, ...] = ()
 
@@ -234,6 +236,13 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         default="60",
     )
     parser.addini(
+        "memento_lock",
+        "how sessions on one store exclude each other from an experiment: kernel, for a local disk;"
+        " lease, for one that several machines have over a network, or lease 5m where they are to"
+        " wait another time for a machine that is gone; default: by the disk (Linux)",
+        default="",
+    )
+    parser.addini(
         "memento_shared",
         "load stored values that other users wrote: they run code when loaded",
         type="bool",
@@ -276,6 +285,7 @@ def read(config: pytest.Config) -> Options:
         limit=_limit(config),
         budget=_budget(config),
         progress=_progress(config),
+        lock=_lock(config),
         seeds=config.getini("memento_seed"),
         command=_command(config),
     )
@@ -344,6 +354,19 @@ def _progress(config: pytest.Config) -> float:
         return float(text) if text.strip().isdigit() else to_seconds(text)
     except ValueError as error:
         raise pytest.UsageError(f"memento_progress: {error}") from None
+
+
+def _lock(config: pytest.Config) -> locks.Choice | None:
+    text = config.getini("memento_lock")
+    kind, _, lease = text.partition(" ")
+    try:
+        if lease:
+            return locks.Choice(locks.Kind(kind), to_seconds(lease))
+        return locks.Choice(locks.Kind(kind)) if kind else None
+    except ValueError:
+        raise pytest.UsageError(
+            f"memento_lock takes kernel, lease or a lease of another time as lease 5m, not {text!r}"
+        ) from None
 
 
 def expression(config: pytest.Config, name: str) -> Query | None:

@@ -1,14 +1,16 @@
 """Beginning nothing more: after enough failures, at the limit, out of time, on Ctrl-C.
 
-What runs is left to end, and is stored. A second Ctrl-C ends it, too.
+What runs is left to end, and is stored. A second Ctrl-C ends it, too, and so do SIGTERM (``kill``,
+``scancel``) and SIGHUP (a terminal that was closed): fixtures are torn down, claims given back.
 """
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import threading
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Iterator
 from types import FrameType
 from typing import Any
 
@@ -44,15 +46,19 @@ def allowance_of(
 
 
 class Interrupts:
-    """Answers Ctrl-C while experiments run.
+    """Answers Ctrl-C and signals to end while experiments run.
 
     :param running: tells how many are running now.
     :param halt: has nothing more begun, for a reason.
+    :param end: ends other processes of the session.
     """
 
-    def __init__(self, running: Callable[[], int], halt: Callable[[str], None]) -> None:
+    def __init__(
+        self, running: Callable[[], int], halt: Callable[[str], None], end: Callable[[], None]
+    ) -> None:
         self._running = running
         self._halt = halt
+        self._end = end
         self._is_asked = False
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
@@ -62,7 +68,8 @@ class Interrupts:
             return (yield)
         before = signal.signal(signal.SIGINT, self._answer)
         try:
-            result = yield
+            with _ending_by(self._leave):
+                result = yield
         finally:
             signal.signal(signal.SIGINT, before)
         if self._is_asked:
@@ -79,9 +86,25 @@ class Interrupts:
         what = "the experiment that runs" if running == 1 else f"{running} running experiments"
         _tell(f"memento: finishing {what}; press Ctrl-C again to end at once")
 
+    def _leave(self, number: int) -> None:
+        __tracebackhide__ = True
+        if not self._running():
+            _die_by(number)
+        name = signal.Signals(number).name
+        self._halt(name)
+        self._end()
+        # No failure: what runs can go on another time.
+        pytest.exit(f"memento: ended by {name}", returncode=128 + number)
+
 
 class PatientWorker:
-    """Has a worker of xdist leave the first Ctrl-C to its controller: all processes get it."""
+    """Has a worker of xdist leave the first Ctrl-C to its controller: all processes get it.
+
+    :param leave: says that nothing runs here any more.
+    """
+
+    def __init__(self, leave: Callable[[], None]) -> None:
+        self._leave = leave
 
     @pytest.hookimpl(wrapper=True)
     def pytest_runtestloop(self, session: pytest.Session) -> Generator[None, Any, Any]:
@@ -96,11 +119,40 @@ class PatientWorker:
             if times > 1:
                 signal.default_int_handler(number, frame)
 
+        def die(number: int) -> None:
+            self._leave()
+            _die_by(number)
+
         before = signal.signal(signal.SIGINT, answer)
         try:
-            return (yield)
+            with _ending_by(die):
+                return (yield)
         finally:
             signal.signal(signal.SIGINT, before)
+
+
+@contextlib.contextmanager
+def _ending_by(answer: Callable[[int], None]) -> Iterator[None]:
+    """Have *answer* called by the signals that end a process, where nobody else wants them."""
+    wanted = [
+        number
+        for name in ("SIGTERM", "SIGHUP")
+        if (number := getattr(signal, name, None)) is not None
+        and signal.getsignal(number) is signal.SIG_DFL
+    ]
+    for number in wanted:
+        signal.signal(number, lambda which, _: answer(which))
+    try:
+        yield
+    finally:
+        for number in wanted:
+            signal.signal(number, signal.SIG_DFL)
+
+
+def _die_by(number: int) -> None:
+    """End this process as the signal would have without us."""
+    signal.signal(number, signal.SIG_DFL)
+    os.kill(os.getpid(), number)
 
 
 def _can_be_asked(session: pytest.Session) -> bool:
