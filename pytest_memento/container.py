@@ -12,6 +12,7 @@ Reading the line runs no code of the file; only :func:`load_value` unpickles, ch
 from __future__ import annotations
 
 import contextlib
+import errno
 import hashlib
 import json
 import mmap
@@ -87,10 +88,11 @@ def read_header(path: str | Path) -> dict[str, Any]:
     """Return the JSON line of a file, having checked that the file is whole.
 
     :raises FileNotFoundError: there is none.
-    :raises DamagedError: it is truncated, foreign or of a newer format.
+    :raises DamagedError: it is truncated or foreign, or no file.
+    :raises StoreError: it is of a newer format.
     """
     # By descriptor: this is asked for each of many thousands, and file objects are slow to make.
-    descriptor = os.open(path, os.O_RDONLY)
+    descriptor = _open(path)
     try:
         return _read_line(descriptor, path)[0]
     finally:
@@ -102,7 +104,7 @@ def read_details(path: Path) -> dict[str, Any]:
 
     :raises DamagedError: the file is damaged.
     """
-    with open(path, "rb", buffering=0) as file:
+    with open(_open(path), "rb", buffering=0) as file:
         header, start = _read_line(file.fileno(), path)
         file.seek(start)
         return _parse(file.read(header["sections"][0]), path)
@@ -126,7 +128,7 @@ def _sections(path: Path) -> tuple[list[memoryview], int]:
 
     :raises DamagedError: the file is damaged.
     """
-    with open(path, "rb", buffering=0) as file:
+    with open(_open(path), "rb", buffering=0) as file:
         header, start = _read_line(file.fileno(), path)
         owner = os.fstat(file.fileno()).st_uid
         mapped = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_COPY)
@@ -134,6 +136,16 @@ def _sections(path: Path) -> tuple[list[memoryview], int]:
     if _checksum(sections) != header["checksum"]:
         raise DamagedError(f"{os.path.basename(path)} does not match its checksum")
     return sections, owner
+
+
+def _open(path: str | Path) -> int:
+    """Open a file of the store, which is never a link: one that was planted leads elsewhere."""
+    try:
+        return os.open(path, os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0))
+    except OSError as error:
+        if error.errno in (errno.ELOOP, errno.EMLINK):
+            raise DamagedError(f"{os.path.basename(path)} is a symbolic link") from None
+        raise
 
 
 def _checksum(sections: Iterable[bytes | memoryview]) -> str:
@@ -150,7 +162,11 @@ def _slices(view: memoryview, start: int, lengths: list[int]) -> Iterator[memory
 
 
 def _read_line(descriptor: int, path: str | Path) -> tuple[dict[str, Any], int]:
-    data, name = os.read(descriptor, _CHUNK), os.path.basename(path)
+    name = os.path.basename(path)
+    try:
+        data = os.read(descriptor, _CHUNK)
+    except IsADirectoryError:
+        raise DamagedError(f"{name} is a directory") from None
     while b"\n" not in data:
         # Twice as much each time. What crashed may have left gigabytes of zeros.
         more = os.read(descriptor, len(data)) if data.startswith(b"{") else b""

@@ -88,10 +88,13 @@ class Context:
     def restore(self, default: Any = None) -> Any:
         """Return what an earlier, unfinished run of this very experiment saved last.
 
-        Other code or another configuration has other checkpoints.
+        Other code or another configuration has other checkpoints. One that is damaged is not used,
+        with a warning.
 
         :param default: returned if there is none.
+        :raises ContextError: it cannot be read: it may be whole, and is not begun anew over it.
         """
+        __tracebackhide__ = True
         path = self._store.checkpoint(self._key)
         try:
             value = container.load_value(path, trusted=self._store.shared)
@@ -102,6 +105,10 @@ class Context:
                 MementoWarning(f"the checkpoint is not used: {error}; starting anew"), stacklevel=2
             )
             return default
+        except OSError as error:
+            raise ContextError(
+                f"the checkpoint cannot be read ({error.strerror}): mend or remove {path}"
+            ) from None
         known = self._store.checkpoint_details(self._key).get("metrics", {})
         self._series.update(
             {name: [(step, number) for step, number in points] for name, points in known.items()}

@@ -24,6 +24,7 @@ import hashlib
 import os
 import re
 import shutil
+import stat
 import time
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -199,9 +200,11 @@ class Store:
         failed = record.outcome is Outcome.FAILED
         with _told(path):
             self.make_root()
-            done = container.write(
-                path, record.to_json(), details, value, replace=replace or failed
-            )
+            header, replace = record.to_json(), replace or failed
+            done = container.write(path, header, details, value, replace=replace)
+            if not done and self.find(record.key, record.outcome) is None:
+                # What is there was damaged, and is set aside.
+                done = container.write(path, header, details, value, replace=True)
             if not failed:
                 self.path(record.key, Outcome.FAILED).unlink(missing_ok=True)
         return done
@@ -442,12 +445,23 @@ def _told(path: Path) -> Iterator[None]:
 def _touched(path: Path) -> bool:
     """Say when a file was last of use, if it is there."""
     try:
-        os.utime(path)
+        if not stat.S_ISREG(path.lstat().st_mode):
+            _remove(path)
+            return False
+        os.utime(path, follow_symlinks=False)
     except FileNotFoundError:
         return False
     except OSError:  # of another user, or the disk is read-only
         return path.exists()
     return True
+
+
+def _remove(path: Path) -> None:
+    """Remove what stands in the place of a file."""
+    if path.is_symlink() or not path.is_dir():
+        path.unlink(missing_ok=True)
+    else:
+        shutil.rmtree(path)
 
 
 def _entries(directory: Path) -> Iterator[os.DirEntry[str]]:

@@ -308,7 +308,7 @@ class Execution:
             if self._is_stored(bound) and bound.attempt.has_returned:
                 replace = self.options.cache is Cache.REFRESH or bound.standing.replaces
                 bound.attempt.publish_result(_output(report), replace=replace)
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             # Not only our own errors: pickling and describing a value runs the user's code.
             own = isinstance(error, MementoError)
             reason = str(error) if own else f"{type(error).__name__}: {error}"
