@@ -69,7 +69,7 @@ class Context:
         It stays with the result. After a failure it is emptied, unless a checkpoint is there
         to go on from.
         """
-        directory = self._store.artifacts(self._key)
+        directory = self._store.inside(self._store.artifacts(self._key))
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         return directory
 
@@ -95,7 +95,7 @@ class Context:
         :raises ContextError: it cannot be read: it may be whole, and is not begun anew over it.
         """
         __tracebackhide__ = True
-        path = self._store.checkpoint(self._key)
+        path = self._store.inside(self._store.checkpoint(self._key))
         try:
             value = container.load_value(path, trusted=self._store.shared)
         except FileNotFoundError:

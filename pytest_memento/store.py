@@ -121,17 +121,22 @@ class Store:
         self.shared = shared
         self._results = os.fspath(root / "results")
         self._kept: dict[Path, float] = {}
+        self._inside: set[str] = set()
 
     # -- asking ------------------------------------------------------------------------------------
 
     def listing(self, experiment: str) -> Listing:
-        """Return what is there of an experiment: one pass over one directory."""
-        return Listing(_names(self.root / "results" / slug(experiment)))
+        """Return what is there of an experiment: one pass over one directory.
+
+        :raises StoreError: a link leads out of the store.
+        """
+        directory = self.root / "results" / slug(experiment)
+        return Listing(_names(self.inside(directory / "_").parent))
 
     def usage(self) -> Usage:
         """Count results and bytes, without opening a file."""
         results = size = 0
-        for directory in _subdirectories(self.root / "results"):
+        for directory in self._directories():
             for entry in _entries(directory):
                 if entry.name.endswith(".result"):
                     results += 1
@@ -159,7 +164,7 @@ class Store:
 
     def records(self) -> Iterator[Record]:
         """Yield all records, newest code or not, reading headers only."""
-        for directory in _subdirectories(self.root / "results"):
+        for directory in self._directories():
             for stem, outcome in Listing(_names(directory)).stems.items():
                 path = directory / f"{stem}.{outcome.value}"
                 try:
@@ -198,7 +203,7 @@ class Store:
         """
         path = self.path(record.key, record.outcome)
         failed = record.outcome is Outcome.FAILED
-        with _told(path):
+        with self._writing(path):
             self.make_root()
             header, replace = record.to_json(), replace or failed
             done = container.write(path, header, details, value, replace=replace)
@@ -216,7 +221,7 @@ class Store:
         :raises StoreError: the result is damaged, or the disk is full, read-only or not ours.
         """
         source, path = (self.path(each.key, Outcome.PASSED) for each in (before, record))
-        with _told(path):
+        with self._writing(path):
             artifacts = self.artifacts(before.key)
             if artifacts.is_dir() and source != path:
                 shutil.copytree(artifacts, self.artifacts(record.key), dirs_exist_ok=True)
@@ -234,8 +239,8 @@ class Store:
     def document(self, digest: str) -> dict[str, Any]:
         """Return a document, empty if it is not there."""
         try:
-            return container.read_details(self.root / "documents" / digest)
-        except (OSError, DamagedError):
+            return container.read_details(self.inside(self.root / "documents" / digest))
+        except (OSError, StoreError):
             return {}
 
     def put_value(self, digest: str, value: object) -> None:
@@ -257,7 +262,7 @@ class Store:
         """Remember which configurations the matrix of an experiment holds, in order."""
         if self.plan(experiment) != list(stems):
             path = self.root / "plans" / slug(experiment)
-            with _told(path):
+            with self._writing(path):
                 self.make_root()
                 container.write(path, {"experiment": experiment}, {"stems": list(stems)})
 
@@ -274,8 +279,9 @@ class Store:
     def plan(self, experiment: str) -> list[str] | None:
         """Return the stems of the last session's configurations, ``None`` if there was none."""
         try:
-            stems = container.read_details(self.root / "plans" / slug(experiment))["stems"]
-        except (OSError, DamagedError, KeyError):
+            path = self.inside(self.root / "plans" / slug(experiment))
+            stems = container.read_details(path)["stems"]
+        except (OSError, StoreError, KeyError):
             return None
         return [str(stem) for stem in stems]
 
@@ -338,9 +344,12 @@ class Store:
         return Path(self._path(key.experiment, key.stem, outcome))
 
     def start_clean(self, key: Key) -> None:
-        """Remove what an earlier attempt left behind, unless it left a checkpoint to go on from."""
-        if not self.checkpoint(key).exists():
-            shutil.rmtree(self.artifacts(key), ignore_errors=True)
+        """Remove what an earlier attempt left behind, unless it left a checkpoint to go on from.
+
+        :raises StoreError: a link leads out of the store.
+        """
+        if not self.inside(self.checkpoint(key)).exists():
+            shutil.rmtree(self.inside(self.artifacts(key)), ignore_errors=True)
 
     def save_checkpoint(
         self, key: Key, value: Pickled, details: Mapping[str, Any] | None = None
@@ -351,7 +360,7 @@ class Store:
         :raises StoreError: the disk is full, read-only or not ours.
         """
         path = self.checkpoint(key)
-        with _told(path):
+        with self._writing(path):
             self.make_root()
             container.write(path, {}, details or {}, value)
 
@@ -363,14 +372,51 @@ class Store:
             return {}
 
     def forget_checkpoint(self, key: Key) -> None:
-        """Remove a checkpoint that is not needed any more."""
-        self.checkpoint(key).unlink(missing_ok=True)
+        """Remove a checkpoint that is not needed any more.
+
+        :raises StoreError: a link leads out of the store.
+        """
+        self.inside(self.checkpoint(key)).unlink(missing_ok=True)
+
+    def inside(self, path: Path) -> Path:
+        """Return *path*, having checked that no link among its directories leads elsewhere.
+
+        The store itself may be a link: its owner has made it one.
+
+        :raises StoreError: there is such a link.
+        """
+        directory = os.fspath(path.parent)
+        if directory not in self._inside:
+            parents = path.relative_to(self.root).parents
+            for each in reversed(parents[:-1]):  # without the store itself
+                if os.path.islink(self.root / each):
+                    raise StoreError(
+                        f"{self.root / each} is a symbolic link, which is not followed: put the"
+                        " whole store elsewhere instead (--memento-dir)"
+                    )
+            if os.path.isdir(directory):
+                self._inside.add(directory)
+        return path
 
     # -- inside ------------------------------------------------------------------------------------
+
+    @contextlib.contextmanager
+    def _writing(self, path: Path) -> Iterator[None]:
+        try:
+            self.inside(path)
+            yield
+        except OSError as error:
+            raise StoreError(f"cannot write {path}: {error.strerror or error}") from error
 
     def _path(self, experiment: str, stem: str, outcome: Outcome) -> str:
         # A string: this is asked for each of many thousands, and paths are slow to build.
         return f"{self._results}/{slug(experiment)}/{stem}.{outcome.value}"
+
+    def _directories(self) -> list[Path]:
+        """Return where the results of each experiment are."""
+        directory = self.root / "results"
+        entries = [] if directory.is_symlink() else _entries(directory)
+        return sorted(Path(each.path) for each in entries if each.is_dir(follow_symlinks=False))
 
     def _header(self, path: str, read: Callable[[Mapping[str, Any]], T]) -> T | None:
         try:
@@ -392,15 +438,15 @@ class Store:
         now = time.monotonic()
         if path in self._kept and now - self._kept[path] < _KEPT:
             return
-        if not _touched(path):
-            with _told(path):
+        if not _touched(self.inside(path)):
+            with self._writing(path):
                 self.make_root()
                 container.write(path, {}, details, value(), replace=False)
         self._kept[path] = now
 
     def _load(self, path: Path, what: str) -> Any:
         try:
-            return container.load_value(path, trusted=self.shared)
+            return container.load_value(self.inside(path), trusted=self.shared)
         except FileNotFoundError:
             raise ResultNotLoadedError(f"{what} is not in the store") from None
         except DistrustedError as error:
@@ -411,6 +457,8 @@ class Store:
             raise ResultNotLoadedError(
                 f"{what} cannot be loaded: {error}; it is set aside, run the experiment again"
             ) from None
+        except StoreError as error:
+            raise ResultNotLoadedError(f"{what} cannot be loaded: {error}") from None
         except Exception as error:
             # Unpickling runs the user's code, which may raise whatever it likes.
             raise ResultNotLoadedError(
@@ -432,14 +480,6 @@ def slug(experiment: str) -> str:
     readable = re.sub(r"[^A-Za-z0-9_.]+", "_", f"{Path(path).stem}.{name.replace('::', '.')}")
     digest = hashlib.blake2b(experiment.encode(), digest_size=4).hexdigest()
     return f"{readable[:80]}-{digest}"
-
-
-@contextlib.contextmanager
-def _told(path: Path) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        raise StoreError(f"cannot write {path}: {error.strerror or error}") from error
 
 
 def _touched(path: Path) -> bool:
@@ -474,7 +514,3 @@ def _entries(directory: Path) -> Iterator[os.DirEntry[str]]:
 
 def _names(directory: Path) -> list[str]:
     return [e.name for e in _entries(directory) if e.name.endswith(tuple(_SUFFIXES))]
-
-
-def _subdirectories(directory: Path) -> list[Path]:
-    return sorted(Path(entry.path) for entry in _entries(directory) if entry.is_dir())

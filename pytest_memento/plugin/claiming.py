@@ -25,7 +25,7 @@ from pytest_memento.plugin.options import Options
 from pytest_memento.postmortem import post_mortem
 from pytest_memento.presence import Sign
 from pytest_memento.provenance import host
-from pytest_memento.record import Outcome, Record
+from pytest_memento.record import Key, Outcome, Record
 from pytest_memento.schedule import DEATHS, Allowance
 
 _SLICE = 1.0
@@ -62,7 +62,7 @@ class Claiming:
         bound.is_left = False
         with ExitStack() as claim:
             try:
-                self.options.store.make_root()
+                self._check(bound.experiment.key)
                 hold = claim.enter_context(self._wait(item, bound, nextitem))
                 self._look_again(bound, hold)
             except TakenError:
@@ -71,6 +71,13 @@ class Claiming:
             except (OSError, StoreError) as error:
                 bound.refused = f"not run, since its result could not be stored: {error}"
             yield
+
+    def _check(self, key: Key) -> None:
+        """Fail early where something that the experiment needs could not be written."""
+        store = self.options.store
+        store.make_root()
+        for path in (self.pulse, store.checkpoint(key), store.artifacts(key), store.log(key, "")):
+            store.inside(path)
 
     def _wait(
         self, item: pytest.Item, bound: Bound, nextitem: pytest.Item | None
@@ -93,7 +100,7 @@ class Claiming:
             return bool(self.allowance.stopped)
 
         return self._claims.hold(
-            store.claim(key),
+            store.inside(store.claim(key)),
             bound.experiment.case.label,
             waiting,
             gives_up=gives_up,
