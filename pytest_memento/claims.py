@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 
 from pytest_memento.locks import Choice, choose, lock_for, stays
 from pytest_memento.presence import Presence, Sign, name_of, signs
+from pytest_memento.rights import PRIVATE, Rights, make
 
 if TYPE_CHECKING:
     import filelock
@@ -47,10 +48,12 @@ class Claims:
 
     :param root: the store.
     :param choice: the locks that it is to use from now on, by default those that it uses.
+    :param rights: who may take part.
     """
 
-    def __init__(self, root: Path, choice: Choice | None = None) -> None:
-        self.presence = Presence(root / "running")
+    def __init__(self, root: Path, choice: Choice | None = None, rights: Rights = PRIVATE) -> None:
+        self.presence = Presence(root / "running", rights)
+        self._rights = rights
         self._running = root / "running"
         self._choice = choice
         self._kept: list[Path] = []
@@ -79,12 +82,12 @@ class Claims:
         :raises TakenError: it was to wait no longer.
         :raises OSError: the store cannot be written.
         """
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        make(path.parent, self._rights)
         if self._choice is not None:
-            choose(path.parent.parent, self._choice)
+            choose(path.parent.parent, self._choice, self._rights)
             self._choice = None
         was_there = os.path.lexists(path)
-        lock = self._wanted.pop(path, None) or lock_for(path)
+        lock = self._wanted.pop(path, None) or lock_for(path, self._rights)
         self._wanted[path] = lock
         _acquire(lock, waiting, gives_up, lambda: owner_of(path))
         del self._wanted[path]
@@ -131,7 +134,7 @@ def claimed_if_free(path: Path) -> Iterator[bool]:
     :return: whether it is held here.
     :raises OSError: the store cannot be written.
     """
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    make(path.parent)
     lock = lock_for(path)
     try:
         lock.acquire(timeout=0)

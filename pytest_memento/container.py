@@ -24,6 +24,7 @@ from typing import Any, Final, TypeGuard
 
 from pytest_memento.errors import DamagedError, DistrustedError, StoreError
 from pytest_memento.pickling import Pickled, load
+from pytest_memento.rights import PRIVATE, Rights, make
 
 FORMAT: Final = 1
 _ALIGN: Final = 64
@@ -37,22 +38,31 @@ def write(
     value: Pickled | None = None,
     *,
     replace: bool = True,
+    rights: Rights = PRIVATE,
 ) -> bool:
     """Write a file whole or not at all.
 
     :param header: JSON data; ``format``, ``sections`` and ``checksum`` are added.
     :param details: JSON data that a listing does not read.
     :param replace: where false, a file that is there already stays.
+    :param rights: who may read it.
     :return: whether the file at *path* is now this one.
     :raises OSError: the disk is full, read-only or not ours.
     """
     sections: list[bytes | memoryview] = [_json(details)]
     if value is not None:
         sections += [value.stream, *(buffer.cast("B") for buffer in value.buffers)]
-    return _write(path, header, sections, replace=replace)
+    return _write(path, header, sections, replace=replace, rights=rights)
 
 
-def copy(path: Path, target: Path, header: Mapping[str, Any], *, replace: bool = True) -> bool:
+def copy(
+    path: Path,
+    target: Path,
+    header: Mapping[str, Any],
+    *,
+    replace: bool = True,
+    rights: Rights = PRIVATE,
+) -> bool:
     """Write a file with another header and the sections of the one at *path*.
 
     :param header: as for :func:`write`.
@@ -61,7 +71,7 @@ def copy(path: Path, target: Path, header: Mapping[str, Any], *, replace: bool =
     :raises OSError: the disk is full, read-only or not ours.
     """
     sections, _ = _sections(path)
-    return _write(target, header, sections, replace=replace)
+    return _write(target, header, sections, replace=replace, rights=rights)
 
 
 def _write(
@@ -70,10 +80,11 @@ def _write(
     sections: Sequence[bytes | memoryview],
     *,
     replace: bool,
+    rights: Rights,
 ) -> bool:
     line = _json({"format": FORMAT, **header, "sections": [len(s) for s in sections],
                   "checksum": _checksum(sections)})  # fmt: skip
-    with _aside(path) as (temporary, descriptor):
+    with _aside(path, rights) as (temporary, descriptor):
         with open(descriptor, "wb", closefd=False) as file:
             file.write(line.ljust(_padded(len(line) + 1) - 1) + b"\n")
             for section in sections:
@@ -218,15 +229,15 @@ def _check_owner(owner: int, path: Path, *, trusted: bool) -> None:
 
 
 @contextlib.contextmanager
-def _aside(path: Path) -> Iterator[tuple[Path, int]]:
+def _aside(path: Path, rights: Rights) -> Iterator[tuple[Path, int]]:
     """Open a new temporary file beside *path*; remove it if it was not published."""
     temporary = path.with_name(f".{uuid.uuid4().hex}.tmp")
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL
     try:
-        descriptor = os.open(temporary, flags, 0o600)
+        descriptor = os.open(temporary, flags, rights.file)
     except FileNotFoundError:
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        descriptor = os.open(temporary, flags, 0o600)
+        make(path.parent, rights)
+        descriptor = os.open(temporary, flags, rights.file)
     try:
         yield temporary, descriptor
     finally:

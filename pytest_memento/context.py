@@ -15,6 +15,7 @@ from pytest_memento.fingerprint import Digest
 from pytest_memento.metrics import Number, Series
 from pytest_memento.pickling import dump
 from pytest_memento.record import Key
+from pytest_memento.rights import make
 from pytest_memento.store import Store
 
 T = TypeVar("T")
@@ -70,7 +71,7 @@ class Context:
         to go on from.
         """
         directory = self._store.inside(self._store.artifacts(self._key))
-        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        make(directory, self._store.rights)
         return directory
 
     def checkpoint(self, value: object) -> None:

@@ -19,14 +19,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from pytest_memento.rights import PRIVATE, Rights, make
+
 if TYPE_CHECKING:
     import filelock
 
 LEASE: Final = 180.0
 """Seconds without a sign of life after which a lease is lost. A client of NFS may see the times of
 files as they were 60 s ago (``acregmax`` in nfs(5)), and a sign is given every third of this."""
-_MODE: Final = 0o600
-"""Of lock files. Where others may write to them, filelock makes a file more for each claim."""
 _CHOICE: Final = "locks"
 _FORMAT: Final = 1
 _NETWORK: Final = re.compile(
@@ -56,17 +56,18 @@ class Choice:
     lease: float = LEASE
 
 
-def lock_for(path: Path) -> filelock.BaseFileLock:
+def lock_for(path: Path, rights: Rights = PRIVATE) -> filelock.BaseFileLock:
     """Return the lock of a claim, not acquired.
 
     :param path: ``<store>/claims/<experiment>/<key>.lock``
+    :param rights: who may take it. Where others may, filelock makes a file more for each claim.
     """
     import filelock  # only where something runs: it is slow to import
 
     choice = choice_of(path.parent.parent)
     if choice.kind is Kind.LEASE:
-        return filelock.SoftFileLease(path, mode=_MODE, lease_duration=choice.lease)
-    return filelock.FileLock(path, mode=_MODE)
+        return filelock.SoftFileLease(path, mode=rights.lock, lease_duration=choice.lease)
+    return filelock.FileLock(path, mode=rights.lock)
 
 
 def stays(path: Path) -> bool:
@@ -88,7 +89,7 @@ def choice_of(directory: Path) -> Choice:
     return choice
 
 
-def choose(directory: Path, choice: Choice) -> None:
+def choose(directory: Path, choice: Choice, rights: Rights = PRIVATE) -> None:
     """Have all claims in a directory use the same locks, from the next session on.
 
     :raises OSError: it cannot be written.
@@ -98,7 +99,7 @@ def choose(directory: Path, choice: Choice) -> None:
     with contextlib.suppress(OSError):
         if path.read_text(encoding="utf-8") == text:
             return
-    directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+    make(directory, rights)
     aside = directory / f".{_CHOICE}.{os.getpid()}"
     aside.write_text(text, encoding="utf-8")
     os.replace(aside, path)

@@ -22,6 +22,7 @@ from typing import Any, Final
 
 from pytest_memento.amounts import about
 from pytest_memento.provenance import host
+from pytest_memento.rights import PRIVATE, Rights, make
 from pytest_memento.slate import Slate
 
 FORMAT: Final = 1
@@ -72,11 +73,14 @@ class Presence:
     """What this process shows.
 
     :param directory: where; nothing is made before there is something to show.
+    :param rights: who may see it.
     """
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, rights: Rights = PRIVATE) -> None:
+        self._rights = rights
         readable = re.sub(r"[^A-Za-z0-9_.]+", "_", host())[:80].lstrip(".")
-        self._slate = Slate(directory / f"{readable}-{os.getpid()}-{uuid.uuid4().hex[:8]}")
+        name = f"{readable}-{os.getpid()}-{uuid.uuid4().hex[:8]}"
+        self._slate = Slate(directory / name, rights)
 
     @property
     def pulse(self) -> Path:
@@ -105,7 +109,7 @@ class Presence:
 
     def _write(self, running: dict[str, Any] | None) -> None:
         if not self._slate.is_used:
-            self._slate.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            make(self._slate.path.parent, self._rights)
         said = {"format": FORMAT, "host": host(), "pid": os.getpid(), "running": running}
         self._slate.write(json.dumps(said))
 

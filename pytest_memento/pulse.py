@@ -19,6 +19,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from pytest_memento.rights import PRIVATE, Rights, make
 from pytest_memento.ticker import Ticker
 
 INTERVAL = 1.0
@@ -37,15 +38,20 @@ class Pulse:
 
     @contextlib.contextmanager
     def of(
-        self, tell: Callable[[], Mapping[str, Any]], notes: Sequence[Path], log: Path
+        self,
+        tell: Callable[[], Mapping[str, Any]],
+        notes: Sequence[Path],
+        log: Path,
+        rights: Rights = PRIVATE,
     ) -> Iterator[None]:
         """Beat while the body runs, which takes more than a moment.
 
         :param tell: returns what to write, as JSON data.
         :param notes: the files to write it to.
         :param log: the file to append output to; it is removed at the end, if all went its way.
+        :param rights: who may read it.
         """
-        beating = _Beating(tell, notes, log)
+        beating = _Beating(tell, notes, log, rights)
         with self._lock:
             self._beating = beating
         self._ticker.start()
@@ -69,8 +75,13 @@ class Pulse:
 
 class _Beating:
     def __init__(
-        self, tell: Callable[[], Mapping[str, Any]], notes: Sequence[Path], log: Path
+        self,
+        tell: Callable[[], Mapping[str, Any]],
+        notes: Sequence[Path],
+        log: Path,
+        rights: Rights,
     ) -> None:
+        self._rights = rights
         self._tell = tell
         self._notes = notes
         self._log = log
@@ -105,9 +116,9 @@ class _Beating:
     def _append(self, data: bytes) -> None:
         if not data:
             return
-        self._log.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        make(self._log.parent, self._rights)
         flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0)
-        descriptor = os.open(self._log, flags, 0o600)
+        descriptor = os.open(self._log, flags, self._rights.file)
         try:
             os.write(descriptor, data)
         finally:

@@ -6,6 +6,8 @@ import contextlib
 import os
 from pathlib import Path
 
+from pytest_memento.rights import PRIVATE, Rights
+
 
 class Slate:
     """A file that is written over in place: making a new one each time takes longer.
@@ -13,10 +15,12 @@ class Slate:
     Nor is it emptied in between: ext4 then writes it to the disk each time.
 
     :param path: the file; it is made when there is something to write.
+    :param rights: who may read it.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, rights: Rights = PRIVATE) -> None:
         self.path = path
+        self._rights = rights
         self._descriptor = -1
         self._size = 0
 
@@ -32,7 +36,7 @@ class Slate:
         """
         if not self.is_used:
             flags = os.O_WRONLY | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0)
-            self._descriptor = os.open(self.path, flags, 0o600)
+            self._descriptor = os.open(self.path, flags, self._rights.file)
         data = text.encode()
         self._size = max(self._size, len(data))
         os.pwrite(self._descriptor, data.ljust(self._size), 0)

@@ -46,6 +46,7 @@ from pytest_memento.files import digest_content
 from pytest_memento.fingerprint import Digest
 from pytest_memento.pickling import Pickled, dump
 from pytest_memento.record import STEM, Key, Outcome, Past, Record
+from pytest_memento.rights import PRIVATE, SHARED, make
 
 T = TypeVar("T")
 
@@ -113,12 +114,14 @@ class Store:
     """A directory of results. Making one touches nothing; directories are made on first write.
 
     :param root: the directory.
-    :param shared: trust values that other users wrote.
+    :param shared: trust values that other users wrote, and let them have what is written here, as
+        far as the umask does.
     """
 
     def __init__(self, root: Path, *, shared: bool = False) -> None:
         self.root = root
         self.shared = shared
+        self.rights = SHARED if shared else PRIVATE
         self._results = os.fspath(root / "results")
         self._kept: dict[Path, float] = {}
         self._inside: set[str] = set()
@@ -206,10 +209,10 @@ class Store:
         with self._writing(path):
             self.make_root()
             header, replace = record.to_json(), replace or failed
-            done = container.write(path, header, details, value, replace=replace)
+            done = self._write(path, header, details, value, replace=replace)
             if not done and self.find(record.key, record.outcome) is None:
                 # What is there was damaged, and is set aside.
-                done = container.write(path, header, details, value, replace=True)
+                done = self._write(path, header, details, value, replace=True)
             if not failed:
                 self.path(record.key, Outcome.FAILED).unlink(missing_ok=True)
         return done
@@ -225,7 +228,9 @@ class Store:
             artifacts = self.artifacts(before.key)
             if artifacts.is_dir() and source != path:
                 shutil.copytree(artifacts, self.artifacts(record.key), dirs_exist_ok=True)
-            done = container.copy(source, path, record.to_json(), replace=source == path)
+            done = container.copy(
+                source, path, record.to_json(), replace=source == path, rights=self.rights
+            )
             self.path(record.key, Outcome.FAILED).unlink(missing_ok=True)
         return done
 
@@ -264,7 +269,7 @@ class Store:
             path = self.root / "plans" / slug(experiment)
             with self._writing(path):
                 self.make_root()
-                container.write(path, {"experiment": experiment}, {"stems": list(stems)})
+                self._write(path, {"experiment": experiment}, {"stems": list(stems)})
 
     def plans(self) -> list[str]:
         """Return the experiments that were ever collected for a run, by name."""
@@ -286,13 +291,13 @@ class Store:
         return [str(stem) for stem in stems]
 
     def make_root(self) -> None:
-        """Make the directory, private and ignored by git.
+        """Make the directory, private unless it is shared, and ignored by git.
 
         :raises OSError: it cannot be made.
         """
         ignore = self.root / ".gitignore"
         if not ignore.exists():
-            self.root.mkdir(mode=0o700, parents=True, exist_ok=True)
+            self.root.mkdir(mode=self.rights.directory, parents=True, exist_ok=True)
             ignore.write_text(_IGNORE, encoding="utf-8")
 
     def file_digest(self, path: Path) -> Digest:
@@ -314,7 +319,7 @@ class Store:
         settled = time.time_ns() - found.st_mtime_ns > _SETTLED
         if found.st_size >= _LARGE and settled and self.root.is_dir():
             with contextlib.suppress(OSError):
-                container.write(memo, {}, {"signature": signature, "digest": digest})
+                self._write(memo, {}, {"signature": signature, "digest": digest})
         return digest
 
     # -- working space -----------------------------------------------------------------------------
@@ -362,7 +367,7 @@ class Store:
         path = self.checkpoint(key)
         with self._writing(path):
             self.make_root()
-            container.write(path, {}, details or {}, value)
+            self._write(path, {}, details or {}, value)
 
     def checkpoint_details(self, key: Key) -> dict[str, Any]:
         """Return what was known of a run when it saved its checkpoint, empty if that is lost."""
@@ -399,6 +404,17 @@ class Store:
         return path
 
     # -- inside ------------------------------------------------------------------------------------
+
+    def _write(
+        self,
+        path: Path,
+        header: Mapping[str, Any],
+        details: Mapping[str, Any],
+        value: Pickled | None = None,
+        *,
+        replace: bool = True,
+    ) -> bool:
+        return container.write(path, header, details, value, replace=replace, rights=self.rights)
 
     @contextlib.contextmanager
     def _writing(self, path: Path) -> Iterator[None]:
@@ -441,7 +457,7 @@ class Store:
         if not _touched(self.inside(path)):
             with self._writing(path):
                 self.make_root()
-                container.write(path, {}, details, value(), replace=False)
+                self._write(path, {}, details, value(), replace=False)
         self._kept[path] = now
 
     def _load(self, path: Path, what: str) -> Any:
@@ -468,7 +484,7 @@ class Store:
     def _set_aside(self, path: Path) -> Path:
         place = self.root / "aside" / f"{path.parent.name}-{path.name}"
         with contextlib.suppress(OSError):
-            place.parent.mkdir(exist_ok=True)
+            make(place.parent, self.rights)
             os.replace(path, place)
         return place
 

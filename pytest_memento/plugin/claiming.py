@@ -41,7 +41,7 @@ class Claiming:
     def __init__(self, options: Options, allowance: Allowance) -> None:
         self.options = options
         self.allowance = allowance
-        self._claims = Claims(options.store.root, options.lock)
+        self._claims = Claims(options.store.root, options.lock, options.store.rights)
 
     @property
     def pulse(self) -> Path:

@@ -168,7 +168,8 @@ class Execution:
             state = bound.attempt.context.sign_of_life() if bound.started else {}
             return {**state, "nodeid": item.nodeid, "since": since, "memory": peak_memory()}
 
-        with self._pulse.of(tell, notes, store.log(key, bound.experiment.case.label)):
+        log = store.log(key, bound.experiment.case.label)
+        with self._pulse.of(tell, notes, log, store.rights):
             yield
 
     @pytest.hookimpl(tryfirst=True)

@@ -106,8 +106,22 @@ def test_everything_is_private(pytester: pytest.Pytester, store: Path) -> None:
         # What an experiment writes itself is in a directory that is private.
         if path.is_file() and path.name not in (".gitignore", "artifact"):
             assert stat.S_IMODE(path.stat().st_mode) & 0o077 == 0, path
-    for path in store.glob("*/*/"):
+    for path in filter(Path.is_dir, [*store.glob("*"), *store.glob("*/*")]):
         assert stat.S_IMODE(path.stat().st_mode) & 0o077 == 0, path
+
+
+def test_a_shared_store_is_what_the_umask_lets(pytester: pytest.Pytester, notes: Notes) -> None:
+    pytester.makeini("[pytest]\nmemento_shared = true\n")
+    pytester.makepyfile(exp_a=USES_ALL)
+    before = os.umask(0o007)
+    try:
+        pytester.runpytest("--memento-dir=store")
+    finally:
+        os.umask(before)
+    for path in (pytester.path / "store").rglob("*"):
+        wanted = 0o770 if path.is_dir() else 0o660
+        if path.name != ".gitignore":
+            assert stat.S_IMODE(path.stat().st_mode) == wanted, path
 
 
 @pytest.mark.parametrize("name", NAMES)

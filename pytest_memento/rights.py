@@ -1,0 +1,41 @@
+"""Who may read and write what a store holds: its owner, or those whom the umask lets."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+
+@dataclass(frozen=True, slots=True)
+class Rights:
+    """Modes of what is made; the system takes away what the umask says.
+
+    :param file: of files.
+    :param directory: of directories.
+    :param lock: of lock files, exactly.
+    """
+
+    file: int
+    directory: int
+    lock: int
+
+
+PRIVATE: Final = Rights(0o600, 0o700, 0o600)
+SHARED: Final = Rights(0o666, 0o777, 0o660)
+
+
+def make(directory: Path, rights: Rights = PRIVATE) -> None:
+    """Make a directory with all that it is in; ``Path.mkdir`` gives the mode to the last one only.
+
+    :raises OSError: it cannot be made.
+    """
+    try:
+        os.mkdir(directory, rights.directory)
+    except FileNotFoundError:
+        make(directory.parent, rights)
+        make(directory, rights)
+    except FileExistsError:
+        if not directory.is_dir():
+            raise
