@@ -1,4 +1,4 @@
-"""Declare a stale result valid for the present code: on record, and only for that code."""
+"""Declare valid for the present code what other code computed: on record, for that code only."""
 
 from __future__ import annotations
 
@@ -19,6 +19,26 @@ def why_not(experiment: Experiment, before: Record) -> str:
     if before.key.settings != experiment.key.settings:
         return "its settings differ"
     return ""
+
+
+def has_other_checkpoint(experiment: Experiment, store: Store) -> bool:
+    """Whether an experiment could go on from where it was left with other code, and has no other.
+
+    :raises StoreError: a link leads out of the store.
+    """
+    if store.inside(store.checkpoint(experiment.key)).exists():
+        return False
+    return store.other_checkpoint(experiment.key) is not None
+
+
+def accept_checkpoint(experiment: Experiment, store: Store) -> None:
+    """Have an experiment go on from where it was left with other code.
+
+    :raises StoreError: the checkpoint is damaged, or the store cannot be written.
+    """
+    before = store.other_checkpoint(experiment.key)
+    if before is not None:
+        store.take_over_checkpoint(before, experiment.key)
 
 
 def accept(experiment: Experiment, before: Record, store: Store, root: Path) -> None:

@@ -227,7 +227,8 @@ class Store:
         with self._writing(path):
             artifacts = self.artifacts(before.key)
             if artifacts.is_dir() and source != path:
-                shutil.copytree(artifacts, self.artifacts(record.key), dirs_exist_ok=True)
+                target = self.inside(self.artifacts(record.key))
+                shutil.copytree(artifacts, target, dirs_exist_ok=True, symlinks=True)
             done = container.copy(
                 source, path, record.to_json(), replace=source == path, rights=self.rights
             )
@@ -375,6 +376,32 @@ class Store:
             return container.read_details(self.checkpoint(key))
         except (OSError, DamagedError):
             return {}
+
+    def other_checkpoint(self, key: Key) -> Path | None:
+        """Return the newest checkpoint of the same configuration with other code, if there is one.
+
+        :raises StoreError: a link leads out of the store.
+        """
+        mine = self.inside(self.checkpoint(key))
+        same = mine.name.rpartition("-")[0] + "-"
+        found = [
+            (entry.stat().st_mtime, Path(entry.path))
+            for entry in _entries(mine.parent)
+            if entry.name.startswith(same) and entry.name != mine.name
+        ]
+        return max(found)[1] if found else None
+
+    def take_over_checkpoint(self, before: Path, key: Key) -> None:
+        """Use the checkpoint at *before*, with the files that belong to it, for *key*.
+
+        :raises StoreError: it is damaged, or the disk is full, read-only or not ours.
+        """
+        path, target = self.checkpoint(key), self.artifacts(key)
+        with self._writing(path):
+            artifacts = self.inside(target.with_name(before.name))
+            if artifacts.is_dir():
+                shutil.copytree(artifacts, target, dirs_exist_ok=True, symlinks=True)
+            container.copy(before, path, {}, rights=self.rights)
 
     def forget_checkpoint(self, key: Key) -> None:
         """Remove a checkpoint that is not needed any more.

@@ -1,4 +1,4 @@
-"""``--memento-accept``: stale results that the user declares valid for the present code."""
+"""``--memento-accept``: results and checkpoints of other code that the user declares valid."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from pytest_memento.acceptance import accept, why_not
+from pytest_memento.acceptance import accept, accept_checkpoint, has_other_checkpoint, why_not
 from pytest_memento.errors import QueryError, StoreError
 from pytest_memento.experiment import Experiment, Status, find_before, find_hit
 from pytest_memento.plugin.bound import BOUND, Bound
@@ -29,6 +29,7 @@ class Acceptance:
         self.options = options
         self.query = query
         self.accepted = 0
+        self.checkpoints = 0
         self.refused: Counter[str] = Counter()
 
     @pytest.hookimpl(trylast=True)
@@ -48,6 +49,11 @@ class Acceptance:
         for item, bound in chosen.items():
             if item.nodeid in agreed:
                 self._accept(bound)
+        unfinished = [item.nodeid for item, bound in chosen.items() if self._could_go_on(bound)]
+        agreed = set(agree(config, "checkpoints", unfinished))
+        for item, bound in chosen.items():
+            if item.nodeid in agreed:
+                self._accept_checkpoint(bound)
         config.stash.setdefault(REMARKS, []).extend(self._lines())
 
     def _chosen(
@@ -84,10 +90,30 @@ class Acceptance:
             return str(error)
         return ""
 
+    def _could_go_on(self, bound: Bound) -> bool:
+        if bound.standing.status is Status.CACHED:
+            return False
+        try:
+            return has_other_checkpoint(bound.experiment, self.options.store)
+        except StoreError:  # it is said when the experiment is to run
+            return False
+
+    def _accept_checkpoint(self, bound: Bound) -> None:
+        try:
+            if not self.options.collect_only and self._could_go_on(bound):
+                accept_checkpoint(bound.experiment, self.options.store)
+        except StoreError as error:
+            self.refused[str(error)] += 1
+        else:
+            self.checkpoints += 1
+
     def _lines(self) -> Iterator[str]:
         """Yield what the header says of it."""
         verb = "would be accepted" if self.options.collect_only else "accepted"
         plural = "" if self.accepted == 1 else "s"
         yield f"memento: {self.accepted} stale result{plural} {verb} for the present code"
+        if number := self.checkpoints:
+            plural = "" if number == 1 else "s"
+            yield f"memento: {number} checkpoint{plural} of other code {verb}, to go on from"
         for reason, number in self.refused.items():
             yield f"memento: {number} not accepted: {reason}"

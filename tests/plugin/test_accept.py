@@ -133,3 +133,43 @@ def test_mistakes(pytester: pytest.Pytester, stale: Path, arguments: list[str], 
     result.stderr.fnmatch_lines([f"ERROR: {said}"])
     assert result.ret == pytest.ExitCode.USAGE_ERROR
     assert pytester.runpytest().parseoutcomes() == {"passed": 3}
+
+
+UNFINISHED = """
+import os
+from notes import note
+
+matrix = {"parameters": {"x": [1, 2]}}
+
+def experiment(context, x):
+    epoch = context.restore(0)
+    note(f"x={x} from {epoch}")
+    if not epoch:
+        (context.dir / "weights").write_text("of epoch 7")
+    context.checkpoint(7)
+    assert os.path.exists("well")
+    return (context.dir / "weights").read_text()
+"""
+
+
+@pytest.mark.parametrize("workers", ["-n0", "-n2"])
+def test_checkpoints_of_other_code(
+    pytester: pytest.Pytester, notes: Notes, request: pytest.FixtureRequest, workers: str
+) -> None:
+    if workers != "-n0":
+        request.getfixturevalue("xdist")
+    file = pytester.makepyfile(exp_a=UNFINISHED)
+    assert pytester.runpytest().parseoutcomes() == {"failed": 2}
+    assert sorted(notes()) == ["x=1 from 0", "x=2 from 0"]
+    file.write_text(UNFINISHED.replace("context.restore(0)", "context.restore(default=0)"))
+    dry_run = pytester.runpytest("--collect-only", "--memento-accept")
+    dry_run.stdout.fnmatch_lines(
+        ["memento: 2 checkpoints of other code would be accepted, to go on from"]
+    )
+    (pytester.path / "well").touch()
+    result = pytester.runpytest_subprocess(workers, "--memento-accept=x == 1")
+    result.stdout.fnmatch_lines(["memento: 1 checkpoint of other code accepted, to go on from"])
+    assert result.parseoutcomes() == {"passed": 2}
+    assert sorted(notes()) == ["x=1 from 7", "x=2 from 0"]
+    values = [each.value for each in load_results("exp_a.py").where("status == 'passed'")]
+    assert values == ["of epoch 7"] * 2
