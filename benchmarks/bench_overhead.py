@@ -1,8 +1,9 @@
 """What the plugin costs beside plain pytest: experiments that do nothing, against empty tests.
 
-    python benchmarks/bench_overhead.py [--sizes 1000,10000] [--rounds 3]
+    python benchmarks/bench_overhead.py [--sizes 1000,10000] [--rounds 3] [--old-python PATH]
 
-Each run is a whole process, start-up included. README.md beside this file tells how to read it.
+Each run is a whole process, start-up included. memento-ml is measured where a Python that has it is
+named (it wants an older cloudpickle). README.md beside this file tells how to read it.
 """
 
 from __future__ import annotations
@@ -38,7 +39,18 @@ matrix = {{"parameters": {{"number": range({size})}}}}
 def experiment(config):
     pass
 """
+OLD_MEMENTO = """\
+from memento import Memento
+
+def run(context, config):
+    pass
+
+if __name__ == "__main__":
+    Memento(run, num_workers=2).run({{"parameters": {{"number": list(range({size}))}}}})
+    print("{size} done")
+"""
 STORE = "store"
+OLD_STORE = "memento.sqlite"
 SAMPLED_EVERY = 0.02
 """Seconds between two looks at the memory."""
 COMMON = ("-q", "-p", "no:cacheprovider")
@@ -56,12 +68,14 @@ class Case:
     :param arguments: what pytest is given.
     :param says: what it says when all went well, with the number of tests for ``{}``.
     :param forgets: whether the store is emptied before.
+    :param is_old: whether it is memento-ml, which needs a Python of its own.
     """
 
     name: str
     arguments: tuple[str, ...]
     says: str
     forgets: bool = False
+    is_old: bool = False
 
 
 # Those with a plain run in common; the plain one comes first. The order within one is of use: a
@@ -71,11 +85,14 @@ GROUPS = (
         Case("plain pytest", PLAIN, "{} passed"),
         Case("cold", MEMENTO, "{} passed", forgets=True),
         Case("warm", MEMENTO, "{} cached"),
+        Case("cold, --memento-cache=off", (*MEMENTO, "--memento-cache=off"), "{} passed"),
     ),
     (
         Case("plain pytest -n 2", (*PLAIN, *TWO), "{} passed"),
         Case("cold -n 2", (*MEMENTO, *TWO), "{} passed", forgets=True),
         Case("warm -n 2", (*MEMENTO, *TWO), "{} cached"),
+        Case("Memento, cold, two workers", ("old.py",), "{} done", forgets=True, is_old=True),
+        Case("Memento, warm", ("old.py",), "{} done", is_old=True),
     ),
     (
         Case("plain pytest --collect-only", (*PLAIN, *COLLECT), "{} tests collected"),
@@ -100,9 +117,13 @@ def main() -> None:
     print(describe_machine())
     with tempfile.TemporaryDirectory(prefix="memento-bytecode-") as bytecode:
         environment = clean_environment(bytecode)
-        measure(environment, size=10, rounds=1)  # writes the bytecode
+        cases = [
+            case for group in GROUPS for case in group if options.old_python or not case.is_old
+        ]
+        pythons = {True: options.old_python, False: sys.executable}
+        measure(cases, pythons, environment, size=10, rounds=1)  # writes the bytecode
         for size in options.sizes:
-            costs = measure(environment, size, options.rounds)
+            costs = measure(cases, pythons, environment, size, options.rounds)
             print(f"\n{size:,} experiments, median of {options.rounds}:\n")
             print("\n".join(table(costs)), flush=True)
 
@@ -111,6 +132,7 @@ def read_options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--sizes", type=numbers, default="1000,10000", metavar="N,N,...")
     parser.add_argument("--rounds", type=int, default=3, metavar="N")
+    parser.add_argument("--old-python", metavar="PATH", help="one that has memento-ml")
     return parser.parse_args()
 
 
@@ -135,7 +157,11 @@ def clean_environment(bytecode: str) -> dict[str, str]:
 
 
 def measure(
-    environment: Mapping[str, str], size: int, rounds: int
+    cases: Sequence[Case],
+    pythons: Mapping[bool, str],
+    environment: Mapping[str, str],
+    size: int,
+    rounds: int,
 ) -> Mapping[Case, Sequence[Cost]]:
     """Run every case once per round, so that a slow minute of the machine meets all of them."""
     costs: dict[Case, list[Cost]] = defaultdict(list)
@@ -144,17 +170,21 @@ def measure(
         (directory / "pytest.ini").write_text("[pytest]\n")
         (directory / "test_nothing.py").write_text(TEST.format(size=size))
         (directory / "exp_nothing.py").write_text(EXPERIMENT.format(size=size))
+        (directory / "old.py").write_text(OLD_MEMENTO.format(size=size))
         for _ in range(rounds):
-            for case in (case for group in GROUPS for case in group):
+            for case in cases:
                 if case.forgets:
                     shutil.rmtree(directory / STORE, ignore_errors=True)
-                costs[case].append(run(case, directory, environment, size))
+                    (directory / OLD_STORE).unlink(missing_ok=True)
+                costs[case].append(run(case, pythons[case.is_old], directory, environment, size))
     return costs
 
 
-def run(case: Case, directory: Path, environment: Mapping[str, str], size: int) -> Cost:
+def run(
+    case: Case, python: str, directory: Path, environment: Mapping[str, str], size: int
+) -> Cost:
     """Run pytest once; end the benchmark if it does not say what it should."""
-    command = [sys.executable, "-m", "pytest", *case.arguments]
+    command = [python, *(() if case.is_old else ("-m", "pytest")), *case.arguments]
     cpu, clock = cpu_of_children(), time.perf_counter()
     with tempfile.TemporaryFile() as output:
         process = subprocess.Popen(
@@ -226,7 +256,8 @@ def table(costs: Mapping[Case, Sequence[Cost]]) -> Iterator[str]:
     for group in GROUPS:
         plain = median(costs[group[0]])
         for case in group:
-            yield row(case.name, median(costs[case]), plain)
+            if case in costs:
+                yield row(case.name, median(costs[case]), plain)
 
 
 def row(name: str, cost: Cost, plain: Cost) -> str:

@@ -39,6 +39,7 @@ def write(
     *,
     replace: bool = True,
     rights: Rights = PRIVATE,
+    durable: bool = False,
 ) -> bool:
     """Write a file whole or not at all.
 
@@ -46,13 +47,17 @@ def write(
     :param details: JSON data that a listing does not read.
     :param replace: where false, a file that is there already stays.
     :param rights: who may read it.
+    :param durable: whether its name, too, is to survive a loss of power that comes at once.
     :return: whether the file at *path* is now this one.
     :raises OSError: the disk is full, read-only or not ours.
     """
     sections: list[bytes | memoryview] = [_json(details)]
     if value is not None:
         sections += [value.stream, *(buffer.cast("B") for buffer in value.buffers)]
-    return _write(path, header, sections, replace=replace, rights=rights)
+    done = _write(path, header, sections, replace=replace, rights=rights)
+    if durable:
+        _flush_directory(path.parent)
+    return done
 
 
 def copy(
@@ -243,6 +248,15 @@ def _aside(path: Path, rights: Rights) -> Iterator[tuple[Path, int]]:
     finally:
         os.close(descriptor)
         temporary.unlink(missing_ok=True)
+
+
+def _flush_directory(path: Path) -> None:
+    with contextlib.suppress(OSError):  # not all file systems can
+        descriptor = os.open(path, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
 
 
 def _publish(temporary: Path, path: Path, *, replace: bool) -> bool:

@@ -55,6 +55,9 @@ _LARGE = 1 << 20
 """Bytes from which on the digest of a data file is remembered."""
 _SETTLED = 2_000_000_000
 """Nanoseconds after which a file's time tells whether it has changed."""
+_PRECIOUS = 0.1
+"""Seconds from which on a run is worth that its directory is flushed, too: that takes as long as to
+flush the file, and without it ext4 writes the name within 5 s."""
 _KEPT = 600.0
 """Seconds for which a document that was put or touched is not looked for again."""
 _SUFFIXES = {f".{outcome.value}": outcome for outcome in Outcome}
@@ -209,7 +212,8 @@ class Store:
         with self._writing(path):
             self.make_root()
             header, replace = record.to_json(), replace or failed
-            done = self._write(path, header, details, value, replace=replace)
+            durable = record.runtime >= _PRECIOUS
+            done = self._write(path, header, details, value, replace=replace, durable=durable)
             if not done and self.find(record.key, record.outcome) is None:
                 # What is there was damaged, and is set aside.
                 done = self._write(path, header, details, value, replace=True)
@@ -368,7 +372,7 @@ class Store:
         path = self.checkpoint(key)
         with self._writing(path):
             self.make_root()
-            self._write(path, {}, details or {}, value)
+            self._write(path, {}, details or {}, value, durable=True)
 
     def checkpoint_details(self, key: Key) -> dict[str, Any]:
         """Return what was known of a run when it saved its checkpoint, empty if that is lost."""
@@ -440,8 +444,11 @@ class Store:
         value: Pickled | None = None,
         *,
         replace: bool = True,
+        durable: bool = False,
     ) -> bool:
-        return container.write(path, header, details, value, replace=replace, rights=self.rights)
+        return container.write(
+            path, header, details, value, replace=replace, rights=self.rights, durable=durable
+        )
 
     @contextlib.contextmanager
     def _writing(self, path: Path) -> Iterator[None]:
