@@ -10,7 +10,7 @@ import contextlib
 import dataclasses
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import AbstractContextManager, ExitStack
 from pathlib import Path
 
@@ -23,10 +23,11 @@ from pytest_memento.plugin.bound import Bound
 from pytest_memento.plugin.idle import Idle
 from pytest_memento.plugin.options import Options
 from pytest_memento.postmortem import post_mortem
-from pytest_memento.presence import Sign
+from pytest_memento.presence import Sign, signs
 from pytest_memento.provenance import host
 from pytest_memento.record import Key, Outcome, Record
 from pytest_memento.schedule import DEATHS, Allowance
+from pytest_memento.store import Store
 
 _SLICE = 1.0
 """Seconds for which a worker of xdist waits for another session, before it asks what to do."""
@@ -139,6 +140,12 @@ class Claiming:
         found = post_mortem(record, who, times, died.pulse(), log)
         store.publish(found.record, found.details)
         return found.text
+
+
+def longest_owner(store: Store, labels: Collection[str]) -> str:
+    """Return who has run one of some experiments for longest, empty if nobody says so."""
+    found = [sign for sign in signs(store.root / "running") if sign.label in labels]
+    return str(min(found, key=lambda sign: sign.since)) if found else ""
 
 
 def _where(record: Record | None) -> str:

@@ -22,6 +22,7 @@ import pytest
 from pytest_memento.claims import forget
 from pytest_memento.errors import StoreError
 from pytest_memento.plugin.bound import BOUND
+from pytest_memento.plugin.claiming import longest_owner
 from pytest_memento.plugin.options import COMMAND, OPTIONS, Options
 from pytest_memento.plugin.outlook import Outlook
 from pytest_memento.plugin.plan import Plan
@@ -184,7 +185,7 @@ class Controller:
         for node, task, seconds in work.running():
             pulse = self._pulse(node.gateway.id, nodeid_of(task))
             running.append(Running(_label(nodeid_of(task)), seconds, pulse.get("progress")))
-        elsewhere = 0
+        elsewhere = []
         for node, task in work.elsewhere():
             # What another session has given up may run here by now.
             pulse = self._pulse(node.gateway.id, nodeid_of(task)) if node is not None else {}
@@ -192,8 +193,9 @@ class Controller:
                 seconds = time.time() - float(pulse.get("since", pulse["beat"]))
                 running.append(Running(_label(nodeid_of(task)), seconds, pulse.get("progress")))
             else:
-                elsewhere += 1
-        return Now(running, work.remaining(), elsewhere)
+                elsewhere.append(_label(nodeid_of(task)))
+        owner = longest_owner(self.options.store, elsewhere) if elsewhere else ""
+        return Now(running, work.remaining(), len(elsewhere), owner)
 
     def halt(self, why: str) -> None:
         """Have nothing more begun."""

@@ -17,7 +17,7 @@ from pytest_memento.measure import peak_memory
 from pytest_memento.pause import without_gc
 from pytest_memento.plugin import private
 from pytest_memento.plugin.bound import BOUND, Bound
-from pytest_memento.plugin.claiming import Claiming
+from pytest_memento.plugin.claiming import Claiming, longest_owner
 from pytest_memento.plugin.hits import Hit, is_hit
 from pytest_memento.plugin.idle import Idle
 from pytest_memento.plugin.options import Cache, Options
@@ -78,7 +78,10 @@ class Execution:
         for _, task, seconds in self.work.running() if self.running is not None else ():
             bound = self._items[task.number].stash[BOUND]
             running.append(Running(bound.experiment.case.label, seconds, bound.progress))
-        return Now(running, self.work.remaining(), len(self.work.elsewhere()))
+        tasks = [task for _, task in self.work.elsewhere()]
+        labels = {self._items[task.number].stash[BOUND].experiment.case.label for task in tasks}
+        owner = longest_owner(self.options.store, labels) if labels else ""
+        return Now(running, self.work.remaining(), len(tasks), owner)
 
     # -- instead of running ------------------------------------------------------------------------
 

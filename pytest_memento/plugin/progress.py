@@ -43,11 +43,13 @@ class Now:
     :param running: the experiments that run.
     :param remaining: seconds until all are done, ``None`` if that is not known.
     :param elsewhere: how many experiments other sessions compute.
+    :param owner: who has the one of them that has run for longest, if that is known.
     """
 
     running: Sequence[Running] = ()
     remaining: float | None = None
     elsewhere: int = 0
+    owner: str = ""
 
 
 @dataclass(frozen=True)
@@ -80,8 +82,10 @@ class State:
             parts.append(f"{self.failed} failed")
         if longest is not None:
             parts.append(f"{len(self.now.running)} running ({self._longest(longest, label)})")
-        if self.now.elsewhere:
-            parts.append(f"{self.now.elsewhere} in other sessions")
+        if number := self.now.elsewhere:
+            where = "another session" if number == 1 else "other sessions"
+            owner = f" ({self.now.owner})" if self.now.owner else ""
+            parts.append(f"{number} in {where}{owner}")
         if self.now.remaining is not None:
             parts.append(f"eta {_time_of_day(clock, self.now.remaining)}")
         return f"memento: {', '.join(parts)}"

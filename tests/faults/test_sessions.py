@@ -104,6 +104,27 @@ def test_what_another_session_has_computed_is_cached_with_where(
     assert notes() == ["begun"]
 
 
+def test_workers_say_who_has_what_they_wait_for(
+    pytester: pytest.Pytester, notes: Notes, xdist: None
+) -> None:
+    pytester.makeini("[pytest]\nmemento_progress = 1\n")
+    pytester.makepyfile(
+        exp_a="""
+        import time
+        from notes import note
+        matrix = {"parameters": {"x": [1]}}
+        def experiment(x):
+            note("begun")
+            time.sleep(6)
+        """
+    )
+    first = session(pytester, "-n0")
+    while not notes_so_far(pytester):
+        time.sleep(0.05)
+    outputs = [each.communicate(timeout=60)[0] for each in (session(pytester, "-n1"), first)]
+    assert f"1 in another session (pid {first.pid} on " in outputs[0]
+
+
 @pytest.mark.parametrize("workers", ["-n0", "-n2"])
 def test_what_has_failed_in_another_session_fails_here_too(
     pytester: pytest.Pytester, notes: Notes, request: pytest.FixtureRequest, workers: str

@@ -42,6 +42,10 @@ SLOW = """
         (State(9, 9, 2, Now([], 0)), "memento: 9/9 done, 2 failed, eta 14:00"),
         (State(2, 0, 0, Now([], 86_400)), "memento: 0/2 done, eta Fri 14:00"),
         (State(2, 0, 0, Now(elsewhere=2)), "memento: 0/2 done, 2 in other sessions"),
+        (
+            State(2, 0, 0, Now(elsewhere=1, owner="pid 4121 on node07 for 12 min")),
+            "memento: 0/2 done, 1 in another session (pid 4121 on node07 for 12 min)",
+        ),
     ],
 )
 def test_line(state: State, line: str) -> None:
