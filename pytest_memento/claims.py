@@ -136,9 +136,7 @@ def claimed_if_free(path: Path) -> Iterator[bool]:
     """
     make(path.parent)
     lock = lock_for(path)
-    try:
-        lock.acquire(timeout=0)
-    except TimeoutError:  # filelock.Timeout is one
+    if not _is_acquired(lock, path):
         yield False
         return
     try:
@@ -157,10 +155,21 @@ def is_held(path: Path) -> bool:
         return False
     lock = lock_for(path)
     try:
-        lock.acquire(timeout=0)
-    except OSError:  # TimeoutError is one
+        is_free = _is_acquired(lock, path)
+    except OSError:
         return os.path.lexists(path)
-    lock.release()
+    if is_free:
+        lock.release()
+    return not is_free and os.path.lexists(path)
+
+
+def _is_acquired(lock: filelock.BaseFileLock, path: Path) -> bool:
+    """Try a lock without waiting."""
+    # The first try at the lease of a process that died may only take it away.
+    for _ in range(1 if stays(path) else 2):
+        with contextlib.suppress(TimeoutError):  # filelock.Timeout is one
+            lock.acquire(timeout=0)
+            return True
     return False
 
 

@@ -66,12 +66,8 @@ class Interrupts:
         """Stop after what runs now; then end the session as an interrupted one."""
         if not _can_be_asked(session):
             return (yield)
-        before = signal.signal(signal.SIGINT, self._answer)
-        try:
-            with _ending_by(self._leave):
-                result = yield
-        finally:
-            signal.signal(signal.SIGINT, before)
+        with _interrupted_by(self._answer), _ending_by(self._leave):
+            result = yield
         if self._is_asked:
             raise session.Interrupted(f"{_CTRL_C}; what was running has been finished")
         return result
@@ -123,12 +119,22 @@ class PatientWorker:
             self._leave()
             _die_by(number)
 
-        before = signal.signal(signal.SIGINT, answer)
-        try:
-            with _ending_by(die):
-                return (yield)
-        finally:
-            signal.signal(signal.SIGINT, before)
+        with _interrupted_by(answer), _ending_by(die):
+            return (yield)
+
+
+@contextlib.contextmanager
+def _interrupted_by(answer: Callable[[int, FrameType | None], None]) -> Iterator[None]:
+    """Have *answer* called by Ctrl-C, unless somebody else wants it, or it is ignored."""
+    before = signal.getsignal(signal.SIGINT)
+    if before is not signal.default_int_handler:
+        yield
+        return
+    signal.signal(signal.SIGINT, answer)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 @contextlib.contextmanager
@@ -157,8 +163,6 @@ def _die_by(number: int) -> None:
 
 def _can_be_asked(session: pytest.Session) -> bool:
     """Whether Ctrl-C comes to us: in a debugger it has another meaning."""
-    if signal.getsignal(signal.SIGINT) is not signal.default_int_handler:
-        return False
     if session.items and not any(BOUND in item.stash for item in session.items):
         return False  # a suite that is not ours
     option = session.config.option

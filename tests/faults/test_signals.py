@@ -19,10 +19,12 @@ pytestmark = pytest.mark.faults
 
 Notes = Callable[[], list[str]]
 
-# As from a terminal: a job in the background ignores Ctrl-C, and so would what it starts.
+# As from a terminal: a job in the background ignores Ctrl-C, one of nohup SIGHUP, and so would what
+# they start.
 RUN = """
 import signal, sys, pytest
-signal.signal(signal.SIGINT, signal.default_int_handler)
+signal.signal(signal.SIGINT, HANDLER)
+signal.signal(signal.SIGHUP, signal.SIG_DFL)
 sys.exit(pytest.main(sys.argv[1:]))
 """
 LONG = """
@@ -47,10 +49,15 @@ def experiment(context, resource, x):
 """
 
 
-def started(pytester: pytest.Pytester, notes: Notes, *arguments: str) -> subprocess.Popen[str]:
+def started(
+    pytester: pytest.Pytester,
+    notes: Notes,
+    *arguments: str,
+    sigint: str = "signal.default_int_handler",
+) -> subprocess.Popen[str]:
     """Start a session, and wait until an experiment runs."""
     process = subprocess.Popen(
-        [sys.executable, "-c", RUN, *arguments],
+        [sys.executable, "-c", RUN.replace("HANDLER", sigint), *arguments],
         cwd=pytester.path,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
@@ -95,6 +102,17 @@ def test_a_signal_to_end(
     (pytester.path / "quick").touch()
     assert pytester.runpytest_subprocess(workers).parseoutcomes() == {"passed": 2}
     assert "x=1 from 4" in notes()
+
+
+def test_a_job_in_the_background(pytester: pytest.Pytester, notes: Notes) -> None:
+    pytester.makepyfile(exp_a=LONG)
+    process = started(pytester, notes, "-n0", sigint="signal.SIG_IGN")
+    os.kill(process.pid, signal.SIGINT)
+    time.sleep(0.3)
+    assert process.poll() is None
+    os.kill(process.pid, signal.SIGTERM)
+    assert process.wait(30) == 128 + signal.SIGTERM
+    assert notes() == ["torn down"]
 
 
 def test_a_second_interrupt_gives_the_claim_back(pytester: pytest.Pytester, notes: Notes) -> None:

@@ -547,7 +547,7 @@ def test_ctrl_c_does_not_wait_for_other_sessions(
         assert process.stdout is not None
         lines: list[str] = []
         # Without workers it says for whom it waits, with them how many wait.
-        while not any("waiting for" in line or "in other sessions" in line for line in lines):
+        while not any("waiting for" in line or "in another session" in line for line in lines):
             lines.append(process.stdout.readline())
             assert lines[-1], "".join(lines)
         os.killpg(process.pid, signal.SIGINT)
