@@ -115,14 +115,14 @@ def _of_workers(
     yield "worker", worker
     if is_scheduled:
         yield "idling", Idling()
-        yield "patience", PatientWorker(execution.leave)
+        yield "patience", PatientWorker(execution.leave, worker.is_over)
 
 
 def _of_those_who_watch(
     options: Options, config: pytest.Config, reporting: Reporting, runs: Controller | Execution
 ) -> Iterator[Named]:
     """Yield what the process has that the user looks at."""
-    yield "interrupts", Interrupts(runs.count_running, runs.halt, runs.end_others)
+    yield "interrupts", Interrupts(runs.allowance, runs)
     yield "progress", Progress(config, lambda: reporting.state(runs.now), options.progress)
 
 

@@ -39,6 +39,9 @@ from pytest_memento.slate import Slate
 _INPUT = "memento_notes"
 _SCHEDULED = "memento_scheduled"
 _OUTPUT = "memento_refused"
+_OVER = "over"
+_MOMENT = 1.0
+"""Seconds in which the controller has answered a signal that all processes got."""
 
 
 class Worker:
@@ -81,6 +84,17 @@ class Worker:
                 "claim": str(store.claim(key)),
             }
             self._running.write(json.dumps({**note, "record": record.to_json()}))
+
+    def is_over(self) -> bool:
+        """Tell whether the controller has ended the session: all may have got the same signal."""
+        until = time.monotonic() + _MOMENT
+        while self._notes.is_dir():
+            if (self._notes / _OVER).exists():
+                return True
+            if time.monotonic() > until:
+                break
+            time.sleep(0.02)
+        return False
 
     def agree(self, what: str, mine: list[str]) -> list[str]:
         """Return what the first worker said."""
@@ -202,8 +216,14 @@ class Controller:
         if self._scheduling is not None:
             self._scheduling.halt(why)
 
+    def has_experiments(self) -> bool:
+        """Whether the session has any that are to run, as far as is known by now."""
+        work = self._scheduling.work if self._scheduling is not None else None
+        return work is not None and not work.is_over
+
     def end_others(self) -> None:
         """End the workers of this machine: xdist would wait for what they run."""
+        (Path(self._directory.name) / _OVER).touch()
         for path in Path(self._directory.name).glob("*.pid"):
             with contextlib.suppress(OSError):
                 os.kill(int(path.read_text()), signal.SIGTERM)

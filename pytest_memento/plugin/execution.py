@@ -59,6 +59,10 @@ class Execution:
         """How many experiments run now."""
         return int(self.running is not None)
 
+    def has_experiments(self) -> bool:
+        """Whether the session has any that are to run."""
+        return bool(self._numbers)
+
     def halt(self, why: str) -> None:
         """End the session when what runs now has ended."""
         self.allowance.stop(why)

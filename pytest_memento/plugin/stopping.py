@@ -12,7 +12,7 @@ import signal
 import threading
 from collections.abc import Callable, Generator, Iterator
 from types import FrameType
-from typing import Any
+from typing import Any, Protocol
 
 import pytest
 
@@ -21,6 +21,22 @@ from pytest_memento.plugin.options import Options
 from pytest_memento.schedule import Allowance
 
 _CTRL_C = "Ctrl-C"
+
+
+class Runs(Protocol):
+    """Where experiments run: in this process, or in workers of xdist."""
+
+    def count_running(self) -> int:
+        """How many experiments run now."""
+
+    def has_experiments(self) -> bool:
+        """Whether the session has any that are to run."""
+
+    def halt(self, why: str) -> None:
+        """Have nothing more begun."""
+
+    def end_others(self) -> None:
+        """End the other processes of the session."""
 
 
 def allowance_of(
@@ -48,18 +64,15 @@ def allowance_of(
 class Interrupts:
     """Answers Ctrl-C and signals to end while experiments run.
 
-    :param running: tells how many are running now.
-    :param halt: has nothing more begun, for a reason.
-    :param end: ends other processes of the session.
+    :param allowance: what may be begun.
+    :param runs: where they run.
     """
 
-    def __init__(
-        self, running: Callable[[], int], halt: Callable[[str], None], end: Callable[[], None]
-    ) -> None:
-        self._running = running
-        self._halt = halt
-        self._end = end
+    def __init__(self, allowance: Allowance, runs: Runs) -> None:
+        self._allowance = allowance
+        self._runs = runs
         self._is_asked = False
+        self._ended_by = 0
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_runtestloop(self, session: pytest.Session) -> Generator[None, Any, Any]:
@@ -72,35 +85,47 @@ class Interrupts:
             raise session.Interrupted(f"{_CTRL_C}; what was running has been finished")
         return result
 
+    @pytest.hookimpl(wrapper=True, tryfirst=True)
+    def pytest_sessionfinish(self, session: pytest.Session) -> Generator[None, None, None]:
+        """Have the exit code name the signal, as that of a process that it killed."""
+        yield
+        if self._ended_by:
+            session.exitstatus = 128 + self._ended_by
+
     def _answer(self, number: int, frame: FrameType | None) -> None:
         __tracebackhide__ = True
-        running = self._running()
+        running = self._runs.count_running()
         was_asked, self._is_asked = self._is_asked, True
-        self._halt(_CTRL_C)
+        self._runs.halt(_CTRL_C)
         if was_asked or not running:
+            self._runs.end_others()
             signal.default_int_handler(number, frame)
         what = "the experiment that runs" if running == 1 else f"{running} running experiments"
         _tell(f"memento: finishing {what}; press Ctrl-C again to end at once")
 
     def _leave(self, number: int) -> None:
         __tracebackhide__ = True
-        if not self._running():
+        if not self._runs.has_experiments():
             _die_by(number)
-        name = signal.Signals(number).name
-        self._halt(name)
-        self._end()
+        if self._ended_by:  # once is enough: fixtures are being torn down
+            return
+        self._ended_by, name = number, signal.Signals(number).name
+        self._allowance.stop(name)
+        self._runs.end_others()
         # No failure: what runs can go on another time.
-        pytest.exit(f"memento: ended by {name}", returncode=128 + number)
+        pytest.exit(f"memento: ended by {name}")
 
 
 class PatientWorker:
     """Has a worker of xdist leave the first Ctrl-C to its controller: all processes get it.
 
     :param leave: says that nothing runs here any more.
+    :param is_over: tells whether the controller has ended the session, given a moment.
     """
 
-    def __init__(self, leave: Callable[[], None]) -> None:
+    def __init__(self, leave: Callable[[], None], is_over: Callable[[], bool]) -> None:
         self._leave = leave
+        self._is_over = is_over
 
     @pytest.hookimpl(wrapper=True)
     def pytest_runtestloop(self, session: pytest.Session) -> Generator[None, Any, Any]:
@@ -116,6 +141,13 @@ class PatientWorker:
                 signal.default_int_handler(number, frame)
 
         def die(number: int) -> None:
+            __tracebackhide__ = True
+            nonlocal times
+            if self._is_over():
+                if times > 1:  # fixtures are being torn down
+                    return
+                times = 2
+                pytest.exit(f"memento: ended by {signal.Signals(number).name}")
             self._leave()
             _die_by(number)
 

@@ -56,7 +56,18 @@ def started(
     sigint: str = "signal.default_int_handler",
 ) -> subprocess.Popen[str]:
     """Start a session, and wait until an experiment runs."""
-    process = subprocess.Popen(
+    process = begun(pytester, *arguments, sigint=sigint)
+    deadline = time.monotonic() + 60
+    while "x=1" not in " ".join(notes()):
+        assert time.monotonic() < deadline, process.communicate(timeout=5)
+        time.sleep(0.05)
+    return process
+
+
+def begun(
+    pytester: pytest.Pytester, *arguments: str, sigint: str = "signal.default_int_handler"
+) -> subprocess.Popen[str]:
+    return subprocess.Popen(
         [sys.executable, "-c", RUN.replace("HANDLER", sigint), *arguments],
         cwd=pytester.path,
         stdout=subprocess.PIPE,
@@ -64,11 +75,6 @@ def started(
         text=True,
         start_new_session=True,
     )
-    deadline = time.monotonic() + 60
-    while "x=1" not in " ".join(notes()):
-        assert time.monotonic() < deadline, process.communicate(timeout=5)
-        time.sleep(0.05)
-    return process
 
 
 def store_of(pytester: pytest.Pytester) -> Path:
@@ -96,8 +102,11 @@ def test_a_signal_to_end(
         assert process.returncode == 128 + number, output
         assert f"memento: ended by {number.name}" in output
         assert list(signs(store_of(pytester) / "running")) == []
-        if workers == "-n0":
-            assert notes() == ["torn down"]
+        assert "memento: 2 of 2 experiments were not run" in output
+        assert "has been finished" not in output
+        assert notes() == ["torn down"]
+        assert list((store_of(pytester) / "running").iterdir()) == []
+        assert list((store_of(pytester) / "claims").rglob("*.lock")) == []
     assert not list((store_of(pytester) / "results").rglob("*.failure"))
     (pytester.path / "quick").touch()
     assert pytester.runpytest_subprocess(workers).parseoutcomes() == {"passed": 2}
@@ -115,34 +124,49 @@ def test_a_job_in_the_background(pytester: pytest.Pytester, notes: Notes) -> Non
     assert notes() == ["torn down"]
 
 
-def test_a_second_interrupt_gives_the_claim_back(pytester: pytest.Pytester, notes: Notes) -> None:
+@pytest.mark.parametrize("workers", ["-n0", "-n1"])
+def test_a_second_interrupt_gives_the_claim_back(
+    pytester: pytest.Pytester, notes: Notes, request: pytest.FixtureRequest, workers: str
+) -> None:
+    """Also where the controller alone is interrupted, as a scheduler does it."""
+    if workers != "-n0":
+        request.getfixturevalue("xdist")
     pytester.makepyfile(exp_a=LONG)
-    process = started(pytester, notes, "-n0")
+    process = started(pytester, notes, workers)
     for _ in range(2):
         os.kill(process.pid, signal.SIGINT)
         time.sleep(0.3)
     output, _ = process.communicate(timeout=30)
     assert process.returncode == pytest.ExitCode.INTERRUPTED, output
+    assert notes() == ["torn down"]
     assert list(store_of(pytester).rglob("*.lock")) == []
     assert list((store_of(pytester) / "running").iterdir()) == []
     (pytester.path / "quick").touch()
     assert pytester.runpytest_subprocess().parseoutcomes() == {"passed": 2}
 
 
-def test_a_signal_while_nothing_runs_ends_it_as_ever(pytester: pytest.Pytester) -> None:
-    pytester.makepyfile(
-        exp_a="""
-        import os, signal
-        import pytest
-        matrix = {"parameters": {"x": [1]}}
-        def experiment(x): pass
-        """,
-        test_a="""
-        import os, signal
-        def test_it(): os.kill(os.getpid(), signal.SIGTERM)
-        """,
-    )
-    assert pytester.runpytest_subprocess("test_a.py", "exp_a.py").ret == -signal.SIGTERM
+def test_a_suite_without_experiments_ends_as_ever(pytester: pytest.Pytester) -> None:
+    pytester.makepyfile("import os, signal\ndef test_it(): os.kill(os.getpid(), signal.SIGTERM)")
+    assert pytester.runpytest_subprocess().ret == -signal.SIGTERM
+
+
+@pytest.mark.parametrize("workers", ["-n0", "-n1"])
+def test_a_session_that_waits_for_another(
+    pytester: pytest.Pytester, notes: Notes, request: pytest.FixtureRequest, workers: str
+) -> None:
+    if workers != "-n0":
+        request.getfixturevalue("xdist")
+    pytester.makepyfile(exp_a=LONG.replace("[1, 2]", "[1]"))
+    with started(pytester, notes, "-n0") as first:
+        second = begun(pytester, workers)
+        time.sleep(3)
+        os.kill(second.pid, signal.SIGTERM)
+        output, _ = second.communicate(timeout=30)
+        assert second.returncode == 128 + signal.SIGTERM, output
+        assert "memento: ended by SIGTERM" in output
+        assert "Error" not in output
+        (pytester.path / "quick").touch()
+        assert first.wait(30) == 0
 
 
 def test_the_handler_of_an_experiment_comes_first(pytester: pytest.Pytester, notes: Notes) -> None:
