@@ -108,9 +108,13 @@ class Claims:
 
     def close(self) -> None:
         """Remove the lock files, but for those that others hold now."""
-        for path in filter(os.path.lexists, self._kept):
-            with contextlib.suppress(OSError), claimed_if_free(path):
-                pass
+        directories = {path.parent for path in self._kept}
+        # With those of processes that were killed, unless the file has somebody look for these.
+        named = {sign.claim for sign in signs(self._running)} if directories else set()
+        for path in (path for each in directories for path in sorted(each.glob("*.lock"))):
+            if name_of(path) not in named:
+                with contextlib.suppress(OSError), claimed_if_free(path):
+                    pass
         self._kept.clear()
         self._wanted.clear()
         self.presence.close()
@@ -180,10 +184,18 @@ def owner_of(path: Path) -> Sign | None:
 
 
 def forget(path: Path, host: str, pid: int) -> None:
-    """Remove what a process had written down that died while it held the claim at *path*."""
-    for sign in _signs_of(path):
-        if (sign.host, sign.pid) == (host, pid):
+    """Remove what is left of a process that died while it held the claim at *path*.
+
+    And of those before it: that they died is on record.
+    """
+    found = _signs_of(path)
+    last = max((s.attempt for s in found if (s.host, s.pid) == (host, pid)), default=0)
+    for sign in found:
+        if sign.attempt <= last:
             sign.discard()
+    if os.path.lexists(path):
+        with contextlib.suppress(OSError), claimed_if_free(path):
+            pass
 
 
 def _signs_of(path: Path) -> list[Sign]:

@@ -10,7 +10,13 @@ from typing import Any, TypeVar
 
 from pytest_memento import container, files, metrics
 from pytest_memento.config import Config
-from pytest_memento.errors import ContextError, DamagedError, MementoWarning
+from pytest_memento.errors import (
+    ContextError,
+    DamagedError,
+    MementoWarning,
+    StoreError,
+    UnstorableError,
+)
 from pytest_memento.fingerprint import Digest
 from pytest_memento.metrics import Number, Series
 from pytest_memento.pickling import dump
@@ -84,7 +90,11 @@ class Context:
         :raises StoreError: the disk is full or read-only.
         """
         __tracebackhide__ = True
-        self._store.save_checkpoint(self._key, dump(value), {"metrics": self._series})
+        try:
+            self._store.save_checkpoint(self._key, dump(value), {"metrics": self._series})
+        except (StoreError, UnstorableError) as error:
+            # Where in the store it came up helps nobody.
+            raise error.with_traceback(None) from None
 
     def restore(self, default: Any = None) -> Any:
         """Return what an earlier, unfinished run of this very experiment saved last.

@@ -83,12 +83,14 @@ class Standing:
     :param reason: in words; empty for a hit.
     :param past: of the run that is the hit, or that came before.
     :param replaces: whether a new result takes the place of one with the same key.
+    :param is_deadly: whether processes have died of it.
     """
 
     status: Status
     reason: str = ""
     past: Past | None = None
     replaces: bool = False
+    is_deadly: bool = False
 
 
 NEW = Standing(Status.NEW, "no result yet")
@@ -169,7 +171,7 @@ def _nearness(key: Key, record: Record) -> tuple[bool, bool, bool, float]:
 
 def _failed(record: Record) -> Standing:
     reason = f"{record.error} ({ago(time.time() - record.ended)})"
-    return Standing(Status.FAILED, reason, record.past)
+    return Standing(Status.FAILED, reason, record.past, is_deadly=record.deaths > 0)
 
 
 def _changes(experiment: Experiment, record: Record, store: Store) -> Iterator[str]:

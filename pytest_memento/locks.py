@@ -80,7 +80,8 @@ def choice_of(directory: Path) -> Choice:
     """Return what the claims in a directory use, as it says or by its disk."""
     with contextlib.suppress(OSError, ValueError, TypeError, KeyError):
         said = json.loads((directory / _CHOICE).read_text(encoding="utf-8"))
-        return Choice(Kind(said["locks"]), float(said["lease"]))
+        if said["format"] <= _FORMAT and (lease := float(said["lease"])) >= 1:
+            return Choice(Kind(said["locks"]), lease)
     if not is_on_network(directory):
         return Choice(Kind.KERNEL)
     choice = Choice(Kind.LEASE)

@@ -63,6 +63,7 @@ def post_mortem(
         runtime=max(0.0, ended - record.started),
         memory=memory,
         error=error,
+        deaths=times,
         metrics=metrics.last(series),
         progress=pulse.get("progress"),
     )

@@ -133,6 +133,7 @@ class Record:
     :param pid: the process.
     :param files: data file -> digest, see :meth:`Context.depends_on`.
     :param seed: what the run was given as ``context.seed``; ``None`` in records of old.
+    :param deaths: how many processes have died of it in turn, where it failed for that.
     :param accepted: who declared the result valid for this code, when, and from which code.
     """
 
@@ -155,6 +156,7 @@ class Record:
     pid: int = 0
     files: Mapping[str, str] = field(default_factory=dict)
     seed: int | None = None
+    deaths: int = 0
     accepted: Mapping[str, Any] = field(default_factory=dict)
 
     @property
@@ -213,7 +215,7 @@ _COPIED = (
     "id", "untracked", "started", "runtime", "cpu_time", "memory", "metrics", "progress", "error",
     "environment", "host", "pid", "files", "accepted",
 )  # fmt: skip
-_LATER = ("seed",)
+_LATER = ("seed", "deaths")
 """What records of earlier versions do not have."""
 
 

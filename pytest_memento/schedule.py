@@ -28,7 +28,10 @@ from pytest_memento.amounts import duration
 W = TypeVar("W")
 
 DEATHS = 3
-"""How many workers an experiment may kill before it is given up."""
+"""How many workers in turn an experiment may kill before it is given up, where none got further
+than the one before."""
+MOST_DEATHS = 10
+"""How many in a session, however far they got: a checkpoint may be the same each time."""
 BATCH = 0.1
 """Seconds that what is sent at a time is expected to take, where it is known to be short."""
 _ENOUGH = 3
@@ -47,6 +50,7 @@ class Task:
     :param needs: the shared fixtures it uses.
     :param kind: its function; those of one kind tell of each other how long they take.
     :param is_light: whether it is an ordinary test.
+    :param risk: behind those of a lower one it comes: processes have died of it.
     """
 
     number: int
@@ -54,6 +58,7 @@ class Task:
     needs: frozenset[int] = frozenset()
     kind: int = 0
     is_light: bool = False
+    risk: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,13 +187,16 @@ class Schedule(Generic[W]):
         self._tasks = {task.number: task for task in tasks}
         heavy = [task for task in tasks if not task.is_light]
         self._light = _Queue([task for task in tasks if task.is_light])
-        self._waiting = _Queue(sorted(heavy, key=self._urgency))
-        self._later = _Queue()
+        heavy.sort(key=self._urgency)
+        self._waiting = _Queue([task for task in heavy if not task.risk])
+        risky = sorted((task for task in heavy if task.risk), key=lambda task: task.risk)
+        self._later = _Queue(risky)
         self._sent: dict[W, deque[Task]] = {}
         self._since: dict[W, float] = {}
         self._has: dict[W, frozenset[int]] = {}
         self._seen: dict[int, deque[float]] = defaultdict(lambda: deque(maxlen=_RECENT))
-        self._deaths: dict[int, int] = defaultdict(int)
+        self._deaths: dict[int, int] = defaultdict(int)  # in turn, with nothing gained
+        self._all_deaths: dict[int, int] = defaultdict(int)
         self._elsewhere: set[int] = set()  # what other sessions compute, or did when last seen
         self._clock = clock
         self.allowance = allowance or Allowance(clock=clock)
@@ -203,8 +211,12 @@ class Schedule(Generic[W]):
         """Whether a worker takes part."""
         return worker in self._sent
 
-    def leave(self, worker: W) -> Loss:
-        """Forget a worker; what it had not begun goes to others, what it was running may, too."""
+    def leave(self, worker: W, got_further: Callable[[Task], bool] = lambda _: False) -> Loss:
+        """Forget a worker; what it had not begun goes to others, what it was running may, too.
+
+        :param got_further: tells whether the worker has brought on what it was running, so that
+            the next one begins where no other has died.
+        """
         sent = self._sent.pop(worker, deque())
         self._has.pop(worker, None)
         self._since.pop(worker, None)
@@ -212,8 +224,11 @@ class Schedule(Generic[W]):
         self._return(sent)
         if running is None:
             return Loss()
-        self._deaths[running.number] += 1
-        deaths = self._deaths[running.number]
+        before = 0 if got_further(running) else self._deaths[running.number]
+        self._deaths[running.number] = deaths = before + 1
+        self._all_deaths[running.number] += 1
+        is_hopeless = self._all_deaths[running.number] >= MOST_DEATHS
+        deaths = MOST_DEATHS if is_hopeless else deaths
         is_over = running.is_light or deaths >= DEATHS or bool(self.allowance.stopped)
         if not is_over:
             self._waiting.add(running, first=True)
@@ -316,7 +331,8 @@ class Schedule(Generic[W]):
         """Return what other sessions compute, as far as is known, with who looks after it."""
         asking = [(worker, sent[0]) for worker, sent in list(self._sent.items())
                   if sent and sent[0].number in self._elsewhere]  # fmt: skip
-        return [*asking, *((None, task) for task in self._later)]
+        waiting = [task for task in self._later if task.number in self._elsewhere]
+        return [*asking, *((None, task) for task in waiting)]
 
     def expected(self, task: Task) -> float | None:
         """Return how long a task will take, by its history or by others of its kind today."""

@@ -155,14 +155,14 @@ class Store:
 
         A damaged file is set aside with a warning: it counts as a miss.
         """
-        return self._header(self._path(experiment, stem, outcome), Record.from_json)
+        return self._header(experiment, stem, outcome, Record.from_json)
 
     def past(self, key: Key) -> Past | None:
         """Return what a look-up needs of a result, if it is there.
 
         This is all that a hit needs, for many thousands of them.
         """
-        return self._header(self._path(key.experiment, key.stem, Outcome.PASSED), Record.past_of)
+        return self._header(key.experiment, key.stem, Outcome.PASSED, Record.past_of)
 
     def find(self, key: Key, outcome: Outcome = Outcome.PASSED) -> Record | None:
         """Return the record of *key*, or ``None``."""
@@ -249,7 +249,13 @@ class Store:
     def document(self, digest: str) -> dict[str, Any]:
         """Return a document, empty if it is not there."""
         try:
-            return container.read_details(self.inside(self.root / "documents" / digest))
+            path = self.inside(self.root / "documents" / digest)
+            return container.read_details(path)
+        except DamagedError as error:
+            self._set_aside(path)
+            message = f"{error}: set aside; what it said of results is lost"
+            warnings.warn(MementoWarning(message), stacklevel=2)
+            return {}
         except (OSError, StoreError):
             return {}
 
@@ -468,9 +474,15 @@ class Store:
         entries = [] if directory.is_symlink() else _entries(directory)
         return sorted(Path(each.path) for each in entries if each.is_dir(follow_symlinks=False))
 
-    def _header(self, path: str, read: Callable[[Mapping[str, Any]], T]) -> T | None:
+    def _header(
+        self, experiment: str, stem: str, outcome: Outcome, read: Callable[[Mapping[str, Any]], T]
+    ) -> T | None:
+        path = self._path(experiment, stem, outcome)
         try:
-            return read(container.read_header(path))
+            header = container.read_header(path)
+            if not _is_of(header, experiment, stem):
+                raise DamagedError(f"{os.path.basename(path)} holds another run")
+            return read(header)
         except (FileNotFoundError, NotADirectoryError):
             return None
         except DamagedError as error:
@@ -530,6 +542,15 @@ def slug(experiment: str) -> str:
     readable = re.sub(r"[^A-Za-z0-9_.]+", "_", f"{Path(path).stem}.{name.replace('::', '.')}")
     digest = hashlib.blake2b(experiment.encode(), digest_size=4).hexdigest()
     return f"{readable[:80]}-{digest}"
+
+
+def _is_of(header: Mapping[str, Any], experiment: str, stem: str) -> bool:
+    """Whether a header is of the run that the name of its file says: it may have been copied."""
+    try:
+        name, *parts = header["key"]
+        return bool(name == experiment and "-".join([part[:STEM] for part in parts]) == stem)
+    except (KeyError, TypeError, ValueError):
+        return False
 
 
 def _touched(path: Path) -> bool:

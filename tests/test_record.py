@@ -40,6 +40,7 @@ def make(**more: Any) -> Record:
         "metrics": {"loss": 0.25},
         "progress": (1, 10),
         "seed": 2**32 - 1,
+        "deaths": 3,
     }
     return Record(**given | more)
 
@@ -71,13 +72,13 @@ def test_what_is_no_record(change: dict[str, Any]) -> None:
         Record.from_json({**make().to_json(), **change})
 
 
-def test_records_of_old_have_no_seed() -> None:
+def test_what_records_of_old_do_not_have() -> None:
     data = make().to_json()
-    del data["seed"]
-    assert Record.from_json(data) == make(seed=None)
+    del data["seed"], data["deaths"]
+    assert Record.from_json(data) == make(seed=None, deaths=0)
 
 
-@pytest.mark.parametrize("missing", sorted({*make().to_json()} - {"seed"}))
+@pytest.mark.parametrize("missing", sorted({*make().to_json()} - {"seed", "deaths"}))
 def test_a_field_that_is_missing(missing: str) -> None:
     data = make().to_json()
     del data[missing]

@@ -116,7 +116,8 @@ class Claiming:
             bound.where = _where(store.find(key))
         elif self.options.reads and (failed := self._failure_elsewhere(bound)) is not None:
             known = store.details(failed)
-            bound.refused = f"failed in another session ({_where(failed)}): {known['traceback']}"
+            where = f"in another session: {_where(failed)}"
+            bound.refused = f"{failed.error} [{where}]\n\n{known['traceback']}"
         elif hold.attempt > DEATHS and hold.died is not None:
             bound.refused = self._give_up(bound.experiment, hold.attempt - 1, hold.died)
 

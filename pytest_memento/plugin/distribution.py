@@ -82,6 +82,7 @@ class Worker:
             note |= {
                 "log": str(store.log(key, experiment.case.label)),
                 "claim": str(store.claim(key)),
+                "checkpoint": str(store.checkpoint(key)),
             }
             self._running.write(json.dumps({**note, "record": record.to_json()}))
 
@@ -165,8 +166,21 @@ class Controller:
     ) -> ExperimentScheduling | None:
         """Schedule experiments, unless the user has chosen how to distribute."""
         if self._is_scheduled:
-            self._scheduling = ExperimentScheduling(config, log, self._read_plan, self.allowance)
+            self._scheduling = ExperimentScheduling(
+                config, log, self._read_plan, self.allowance, self._got_further
+            )
         return self._scheduling
+
+    def _got_further(self, nodeid: str) -> bool:
+        """Tell whether the worker that died of an experiment had saved a checkpoint of it."""
+        note = self._last_note(nodeid)
+        if note is None:
+            return False
+        try:
+            saved = os.stat(note["checkpoint"]).st_mtime
+        except OSError:
+            return False
+        return saved >= float(note["record"]["started"])
 
     def _read_plan(self) -> Plan | None:
         note = self._read("agreed.plan")

@@ -356,17 +356,25 @@ def _progress(config: pytest.Config) -> float:
         raise pytest.UsageError(f"memento_progress: {error}") from None
 
 
+_SHORTEST_LEASE = 10.0
+"""Seconds: a busy machine may be late with its signs of life."""
+
+
 def _lock(config: pytest.Config) -> locks.Choice | None:
     text = config.getini("memento_lock")
     kind, _, lease = text.partition(" ")
     try:
-        if lease:
-            return locks.Choice(locks.Kind(kind), to_seconds(lease))
-        return locks.Choice(locks.Kind(kind)) if kind else None
+        choice = locks.Choice(locks.Kind(kind)) if kind else None
+        if not lease:
+            return choice
+        if kind == locks.Kind.LEASE.value and (seconds := to_seconds(lease)) >= _SHORTEST_LEASE:
+            return locks.Choice(locks.Kind.LEASE, seconds)
     except ValueError:
-        raise pytest.UsageError(
-            f"memento_lock takes kernel, lease or a lease of another time as lease 5m, not {text!r}"
-        ) from None
+        pass
+    raise pytest.UsageError(
+        "memento_lock takes kernel, lease, or a lease of another time from 10 s on, as lease 5m,"
+        f" not {text!r}"
+    )
 
 
 def expression(config: pytest.Config, name: str) -> Query | None:

@@ -15,12 +15,13 @@ import pytest
 
 from pytest_memento import schedule
 from pytest_memento.plugin import private
-from pytest_memento.plugin.bound import BOUND
+from pytest_memento.plugin.bound import BOUND, Bound
 from pytest_memento.plugin.hits import is_hit
 from pytest_memento.plugin.options import Cache, Options
 from pytest_memento.plugin.outlook import expectations
 from pytest_memento.plugin.reports import Ended, what_to_tell
 from pytest_memento.plugin.shortcut import Sources, sources_of
+from pytest_memento.presence import name_of, signs
 from pytest_memento.schedule import Task
 
 Location = tuple[str, int | None, str]
@@ -42,12 +43,21 @@ def tasks_of(items: Sequence[pytest.Item], options: Options) -> list[Task]:
     expected = expectations(bound for item in items if (bound := item.stash.get(BOUND, None)))
     kinds: dict[str, int] = {}
     needs = _Needs()
+    claimed = {sign.claim for sign in signs(options.store.root / "running")}
+
+    def risk_of(bound: Bound) -> int:
+        """Say whether processes have died of it, or one runs it now; most if that is on record."""
+        if bound.standing.is_deadly:
+            return 2
+        return int(bool(claimed) and name_of(options.store.claim(bound.experiment.key)) in claimed)
+
     return [
         Task(
             number,
             expected.get(bound),
             needs.of(items[number]),
             kinds.setdefault(bound.experiment.key.experiment, len(kinds)),
+            risk=risk_of(bound),
         )
         for number, bound in bounds.items()
     ]
@@ -128,7 +138,7 @@ class Plan:
         """Return plain data, short where there are many."""
         needs: dict[frozenset[int], int] = {}
         tasks = [
-            [t.number, t.expected, needs.setdefault(t.needs, len(needs)), t.kind]
+            [t.number, t.expected, needs.setdefault(t.needs, len(needs)), t.kind, t.risk]
             for t in self.tasks
         ]
         return {
@@ -144,7 +154,8 @@ class Plan:
         """Read what :meth:`to_json` returned."""
         needs = [frozenset(each) for each in data["needs"]]
         tasks = [
-            Task(number, seconds, needs[n], kind) for number, seconds, n, kind in data["tasks"]
+            Task(number, seconds, needs[n], kind, risk=risk)
+            for number, seconds, n, kind, risk in data["tasks"]
         ]
         hits = {number: (tuple(location), told) for number, location, told in data["hits"]}
         return cls(tasks, hits, data["in_given_order"], data["sources"])

@@ -27,6 +27,7 @@ class ExperimentScheduling:
 
     :param read_plan: returns what the first worker said there is to do.
     :param allowance: how many experiments are begun.
+    :param got_further: tells of a node id whether the worker that died of it has brought it on.
     """
 
     def __init__(
@@ -35,12 +36,14 @@ class ExperimentScheduling:
         log: Producer,
         read_plan: Callable[[], Plan | None],
         allowance: Allowance,
+        got_further: Callable[[str], bool],
     ) -> None:
         self.config = config
         self.work: Schedule[Node] | None = None
         self._log = log
         self._read_plan = read_plan
         self._allowance = allowance
+        self._got_further = got_further
         self._nodes: list[Node] = []
         self._ids: list[str] = []
         self._first = ""  # the worker that has collected these
@@ -132,7 +135,7 @@ class ExperimentScheduling:
         self._asked_back.discard(node)
         if self.work is None:
             return None
-        loss = self.work.leave(node)
+        loss = self.work.leave(node, lambda task: self._got_further(self._ids[task.number]))
         if loss.task is not None:
             self._deaths[self._ids[loss.task.number]] = loss.deaths
         is_heavy = loss.task is not None and not loss.task.is_light

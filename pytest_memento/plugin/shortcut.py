@@ -95,7 +95,8 @@ class Shortcut:
         sources = dict(self.sources or sources_of(self.config.rootpath))
         if sources != self._remembered():
             with contextlib.suppress(OSError):
-                container.write(self._path, {}, {"sources": sources})
+                rights = self.options.store.rights
+                container.write(self._path, {}, {"sources": sources}, rights=rights)
 
     def _was_complete(self) -> bool:
         sources = self._remembered()

@@ -61,10 +61,10 @@ def test_what_kills_three_processes_fails_by_name(pytester: pytest.Pytester, not
     pytester.makepyfile(exp_a=DEADLY.replace("BEFORE", before))
     for _ in range(3):
         assert pytester.runpytest_subprocess().ret == -signal.SIGKILL
-    assert Counter(notes()) == {"x=1": 1, "x=2": 3}
+    assert Counter(notes()) == {"x=1": 1, "x=2": 3, "x=3": 1}
     result = pytester.runpytest_subprocess()
-    assert result.parseoutcomes() == {"cached": 1, "passed": 1, "failed": 1}
-    assert notes() == ["x=3"]
+    assert result.parseoutcomes() == {"cached": 2, "failed": 1}
+    assert notes() == []
     result.stdout.fnmatch_lines(
         ["its process (last pid * on *) died 3 times (peak memory * MB)", "*", "step 41"]
     )
@@ -86,7 +86,68 @@ def test_what_gets_further_each_time_is_not_given_up(
     pytester.makepyfile(exp_a=DEADLY.replace("BEFORE", before))
     for _ in range(5):
         assert pytester.runpytest_subprocess().ret == -signal.SIGKILL
-    assert Counter(notes()) == {"x=1": 1, "x=2": 5}
+    assert Counter(notes()) == {"x=1": 1, "x=2": 5, "x=3": 1}
+
+
+@pytest.mark.parametrize("again", [7, 99])
+def test_workers_that_get_further_each_time(
+    pytester: pytest.Pytester, notes: Notes, xdist: None, again: int
+) -> None:
+    """Ten deaths are too many all the same: a checkpoint may say the same each time."""
+    before = f"""context.checkpoint(context.restore(0) + 1)
+        if context.restore() == {again}: return 4"""
+    pytester.makepyfile(exp_a=DEADLY.replace("BEFORE", before))
+    result = pytester.runpytest_subprocess("-n1")
+    assert Counter(notes()) == {"x=1": 1, "x=2": min(again, 10), "x=3": 1}
+    if again == 7:
+        assert result.parseoutcomes() == {"passed": 3}
+    else:
+        assert result.parseoutcomes() == {"passed": 2, "failed": 1}
+        result.stdout.fnmatch_lines(["*its worker died 10 times*"])
+    assert list((store_of(pytester) / "running").iterdir()) == []
+    assert list((store_of(pytester) / "claims").rglob("*.lock")) == []
+
+
+def test_what_kills_its_process_keeps_nothing_behind_it(
+    pytester: pytest.Pytester, notes: Notes
+) -> None:
+    pytester.makepyfile(
+        exp_a="""
+        import os
+        from notes import note
+        matrix = {"parameters": {"x": [1, 2, 3, 4]}}
+        def experiment(x):
+            note(f"x={x}")
+            if x < 4: os._exit(3)
+        """
+    )
+    sessions = 0
+    while "x=4" not in notes():
+        assert pytester.runpytest_subprocess().ret in (0, 1, 3)
+        sessions += 1
+        assert sessions <= 4
+    for _ in range(8):  # some are on record, and tried again, behind all others
+        pytester.runpytest_subprocess()
+    notes()
+    (pytester.path / "exp_a.py").write_text(
+        (pytester.path / "exp_a.py").read_text().replace("[1, 2, 3, 4]", "[1, 2, 3, 4, 5]")
+    )
+    notes()
+    pytester.runpytest_subprocess()
+    assert notes()[0] == "x=5"
+
+
+def test_a_death_on_record_is_not_counted_again(
+    pytester: pytest.Pytester, notes: Notes, xdist: None
+) -> None:
+    pytester.makepyfile(exp_a=DEADLY.replace("BEFORE", "pass"))
+    assert pytester.runpytest_subprocess("-n2").parseoutcomes() == {"passed": 2, "failed": 1}
+    assert list((store_of(pytester) / "running").iterdir()) == []
+    assert list((store_of(pytester) / "claims").rglob("*.lock")) == []
+    notes()
+    for _ in range(3):
+        assert pytester.runpytest_subprocess().ret == -signal.SIGKILL
+    assert notes() == ["x=2"] * 3
 
 
 def test_workers_and_sessions_count_together(

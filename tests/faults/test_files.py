@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from pytest_memento import load_results
+
 pytestmark = pytest.mark.faults
 
 Notes = Callable[[], list[str]]
@@ -130,6 +132,18 @@ def test_damage(
         # Only what was damaged is computed again.
         assert counts.get("cached", 0) == (0 if part == "results" else 1)
         assert pytester.runpytest().parseoutcomes()["cached"] == 2
+
+
+def test_a_result_under_the_name_of_another(
+    pytester: pytest.Pytester, squares: Path, notes: Notes
+) -> None:
+    pytester.runpytest()
+    first, second, _ = sorted((pytester.path / ".pytest_cache/memento").rglob("*.result"))
+    second.write_bytes(first.read_bytes())
+    result = pytester.runpytest()
+    assert result.parseoutcomes() == {"passed": 1, "cached": 2, "warnings": 1}
+    result.stdout.fnmatch_lines(["*holds another run: set aside*"])
+    assert [each.value for each in load_results("exp_squares.py")] == [1, 4, 9]
 
 
 def test_a_store_of_a_newer_version_is_refused_untouched(
