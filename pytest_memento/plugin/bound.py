@@ -9,6 +9,7 @@ import pytest
 
 from pytest_memento.errors import MementoError
 from pytest_memento.experiment import Attempt, Experiment, Standing, Status
+from pytest_memento.record import Record
 from pytest_memento.store import Store
 
 
@@ -33,6 +34,7 @@ class Bound:
         "passed_over",
         "position",
         "put_off",
+        "record",
         "refused",
         "standing",
         "where",
@@ -45,6 +47,7 @@ class Bound:
         self.refused = ""  # why it is not run
         self.put_off = False  # whether its turn came once while another session ran it
         self.is_left = False  # whether this turn, too, is left for another one
+        self.record: Record | None = None  # of that failure, where it is not of this session
         self.where = ""  # which other process has computed it meanwhile
         self.passed_over = False  # whether it is not begun, and has no outcome
         self.beside: Store | None = None

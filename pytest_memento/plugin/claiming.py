@@ -22,7 +22,7 @@ from pytest_memento.experiment import Attempt, Experiment, find_hit
 from pytest_memento.plugin.bound import Bound
 from pytest_memento.plugin.idle import Idle
 from pytest_memento.plugin.options import Options
-from pytest_memento.postmortem import post_mortem
+from pytest_memento.postmortem import PostMortem, post_mortem
 from pytest_memento.presence import Sign, signs
 from pytest_memento.provenance import host
 from pytest_memento.record import Key, Outcome, Record
@@ -115,11 +115,12 @@ class Claiming:
             bound.standing = found
             bound.where = _where(store.find(key))
         elif self.options.reads and (failed := self._failure_elsewhere(bound)) is not None:
-            known = store.details(failed)
+            known, bound.record = store.details(failed), failed
             where = f"in another session: {_where(failed)}"
             bound.refused = f"{failed.error} [{where}]\n\n{known['traceback']}"
         elif hold.attempt > DEATHS and hold.died is not None:
-            bound.refused = self._give_up(bound.experiment, hold.attempt - 1, hold.died)
+            autopsy = self._give_up(bound.experiment, hold.attempt - 1, hold.died)
+            bound.refused, bound.record = autopsy.text, autopsy.record
 
     def _failure_elsewhere(self, bound: Bound) -> Record | None:
         """Return how an experiment failed in another session since this one has begun."""
@@ -129,8 +130,8 @@ class Claiming:
             return None
         return None if (failed.host, failed.pid) == (host(), os.getpid()) else failed
 
-    def _give_up(self, experiment: Experiment, times: int, died: Sign) -> str:
-        """Fail an experiment that has killed too many processes, and say what is known of it."""
+    def _give_up(self, experiment: Experiment, times: int, died: Sign) -> PostMortem:
+        """Put on record that an experiment has killed too many processes."""
         store, options = self.options.store, self.options
         attempt = Attempt(experiment, store, options.root, options.command)
         log = store.log(experiment.key, experiment.case.label)
@@ -140,7 +141,7 @@ class Claiming:
         )
         found = post_mortem(record, who, times, died.pulse(), log)
         store.publish(found.record, found.details)
-        return found.text
+        return found
 
 
 def longest_owner(store: Store, labels: Collection[str]) -> str:

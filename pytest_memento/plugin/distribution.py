@@ -19,7 +19,7 @@ from typing import Any
 
 import pytest
 
-from pytest_memento.claims import forget
+from pytest_memento.claims import forget, owner_of
 from pytest_memento.errors import StoreError
 from pytest_memento.plugin.bound import BOUND
 from pytest_memento.plugin.claiming import longest_owner
@@ -176,11 +176,11 @@ class Controller:
         note = self._last_note(nodeid)
         if note is None:
             return False
-        try:
-            saved = os.stat(note["checkpoint"]).st_mtime
+        begun = owner_of(Path(note["claim"]))
+        try:  # both by the clock of the same disk
+            return begun is not None and os.stat(note["checkpoint"]).st_mtime >= begun.written
         except OSError:
             return False
-        return saved >= float(note["record"]["started"])
 
     def _read_plan(self) -> Plan | None:
         note = self._read("agreed.plan")
