@@ -98,7 +98,8 @@ class Interrupts:
         was_asked, self._is_asked = self._is_asked, True
         self._runs.halt(_CTRL_C)
         if was_asked or not running:
-            self._runs.end_others()
+            if self._runs.has_experiments():  # else all is as pytest and xdist have it
+                self._runs.end_others()
             signal.default_int_handler(number, frame)
         what = "the experiment that runs" if running == 1 else f"{running} running experiments"
         _tell(f"memento: finishing {what}; press Ctrl-C again to end at once")
