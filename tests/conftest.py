@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 pytest_plugins = ["pytester"]
+collect_ignore = ["data"]
 
 NOTES = """
 from pathlib import Path
