@@ -120,7 +120,8 @@ def test_a_job_in_the_background(pytester: pytest.Pytester, notes: Notes) -> Non
     time.sleep(0.3)
     assert process.poll() is None
     os.kill(process.pid, signal.SIGTERM)
-    assert process.wait(30) == 128 + signal.SIGTERM
+    output, _ = process.communicate(timeout=30)
+    assert process.returncode == 128 + signal.SIGTERM, output
     assert notes() == ["torn down"]
 
 
