@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pytest_memento.locks import Choice, choose, lock_for, stays
+from pytest_memento.locks import Choice, Unwritten, choose, lock_for, stays
 from pytest_memento.presence import Presence, Sign, name_of, signs
 from pytest_memento.rights import PRIVATE, Rights, make
 
@@ -59,6 +59,7 @@ class Claims:
         self._kept: list[Path] = []
         # A lease is over when the one who wants it has seen it untouched for long enough.
         self._wanted: dict[Path, filelock.BaseFileLock] = {}
+        self._unwritten = Unwritten()
 
     @contextlib.contextmanager
     def hold(
@@ -89,7 +90,8 @@ class Claims:
         was_there = os.path.lexists(path)
         lock = self._wanted.pop(path, None) or lock_for(path, self._rights)
         self._wanted[path] = lock
-        _acquire(lock, waiting, gives_up, lambda: owner_of(path))
+        look = (lambda: None) if stays(path) else (lambda: self._unwritten.look(path))
+        _acquire(lock, waiting, gives_up, lambda: owner_of(path), look)
         del self._wanted[path]
         dead: list[Sign] = []
         try:
@@ -208,6 +210,7 @@ def _acquire(
     waiting: Callable[[Sign | None], None],
     gives_up: Callable[[], bool],
     owner: Callable[[], Sign | None],
+    look: Callable[[], None],
 ) -> None:
     pause = 0.0
     is_said = False
@@ -215,6 +218,7 @@ def _acquire(
         try:
             lock.acquire(timeout=0)
         except TimeoutError:  # filelock.Timeout is one
+            look()
             if not is_said:
                 is_said = True
                 waiting(owner())

@@ -15,6 +15,7 @@ import json
 import os
 import re
 import sys
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
 LEASE: Final = 180.0
 """Seconds without a sign of life after which a lease is lost. A client of NFS may see the times of
 files as they were 60 s ago (``acregmax`` in nfs(5)), and a sign is given every third of this."""
+_UNWRITTEN: Final = 5.0
+"""Seconds for which a lease that says nothing may be about to be written."""
 _CHOICE: Final = "locks"
 _FORMAT: Final = 1
 _NETWORK: Final = re.compile(
@@ -68,6 +71,35 @@ def lock_for(path: Path, rights: Rights = PRIVATE) -> filelock.BaseFileLock:
     if choice.kind is Kind.LEASE:
         return filelock.SoftFileLease(path, mode=rights.lock, lease_duration=choice.lease)
     return filelock.FileLock(path, mode=rights.lock)
+
+
+class Unwritten:
+    """Removes leases whose owner was killed before it had written who it is.
+
+    filelock takes a marker that is empty for that of an old version, which is held for ever.
+    """
+
+    def __init__(self) -> None:
+        self._seen: dict[Path, tuple[tuple[int, int], float]] = {}
+
+    def look(self, path: Path) -> None:
+        """Look at a lease that cannot be had, and remove it when it has stayed empty."""
+        with contextlib.suppress(OSError):
+            found = os.lstat(path)
+            now, marker = time.monotonic(), (found.st_ino, found.st_mtime_ns)
+            before, since = self._seen.get(path, (None, now))
+            if found.st_size or before != marker:
+                self._seen[path] = marker, now
+            elif now - since > _UNWRITTEN:
+                self._remove(path, found.st_ino)
+
+    def _remove(self, path: Path, inode: int) -> None:
+        aside = path.with_name(f".{path.name}.{os.getpid()}")
+        os.rename(path, aside)
+        if os.lstat(aside).st_ino != inode:  # another one was faster, and has it now
+            with contextlib.suppress(OSError):
+                os.link(aside, path)
+        os.unlink(aside)
 
 
 def stays(path: Path) -> bool:

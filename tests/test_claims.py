@@ -223,6 +223,26 @@ def test_a_lease_whose_machine_has_gone_ends(
     assert LEASE <= time.monotonic() - start < 10 * LEASE
 
 
+@pytest.mark.parametrize("slices", [False, True])
+def test_a_lease_whose_owner_was_killed_before_it_wrote_anything(
+    root: Path, path: Path, claims: Claims, monkeypatch: pytest.MonkeyPatch, slices: bool
+) -> None:
+    monkeypatch.setattr(locks, "_UNWRITTEN", 0.5)
+    choose(root, Kind.LEASE)
+    path.parent.mkdir(parents=True)
+    path.touch()
+    deadline = time.monotonic() + 30
+    while time.monotonic() < deadline:
+        try:
+            with claims.hold(path, "x=1", give_up if slices else lambda owner: None) as hold:
+                assert hold.attempt == 1
+                break
+        except TakenError:
+            time.sleep(0.1)
+    assert time.monotonic() < deadline
+    assert list(path.parent.iterdir()) == []
+
+
 def test_a_lease_is_seen_to_end_over_several_tries(root: Path, path: Path, claims: Claims) -> None:
     choose(root, Kind.LEASE)
     killed(root, path)
