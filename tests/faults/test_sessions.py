@@ -59,7 +59,11 @@ def test_eight_sessions_on_500_experiments(
             time.sleep(0.05)
         for each in sessions[:killed]:
             os.kill(each.pid, signal.SIGKILL)
-    outputs = [each.communicate(timeout=300)[0] for each in sessions]
+    try:
+        outputs = [each.communicate(timeout=200)[0] for each in sessions]
+    finally:
+        for each in sessions:
+            each.kill()
     for each, output in list(zip(sessions, outputs, strict=True))[killed:]:
         assert each.returncode == 0, output[-3000:]
         counts = counts_of(output)
