@@ -43,6 +43,7 @@ class Claiming:
         self.options = options
         self.allowance = allowance
         self._claims = Claims(options.store.root, options.lock, options.store.rights)
+        self._checked: set[str] = set()
 
     @property
     def pulse(self) -> Path:
@@ -75,10 +76,13 @@ class Claiming:
 
     def _check(self, key: Key) -> None:
         """Fail early where something that the experiment needs could not be written."""
+        if key.experiment in self._checked:  # its directories are those of all configurations
+            return
         store = self.options.store
         store.make_root()
         for path in (self.pulse, store.checkpoint(key), store.artifacts(key), store.log(key, "")):
             store.inside(path)
+        self._checked.add(key.experiment)
 
     def _wait(
         self, item: pytest.Item, bound: Bound, nextitem: pytest.Item | None
