@@ -54,7 +54,6 @@ class Claims:
     def __init__(self, root: Path, choice: Choice | None = None, rights: Rights = PRIVATE) -> None:
         self.presence = Presence(root / "running", rights)
         self._rights = rights
-        self._running = root / "running"
         self._choice = choice
         self._kept: list[Path] = []
         # A lease is over when the one who wants it has seen it untouched for long enough.
@@ -110,13 +109,8 @@ class Claims:
 
     def close(self) -> None:
         """Remove the lock files, but for those that others hold now."""
-        directories = {path.parent for path in self._kept}
-        # With those of processes that were killed, unless the file has somebody look for these.
-        named = {sign.claim for sign in signs(self._running)} if directories else set()
-        for path in (path for each in directories for path in sorted(each.glob("*.lock"))):
-            if name_of(path) not in named:
-                with contextlib.suppress(OSError), claimed_if_free(path):
-                    pass
+        for directory in {path.parent for path in self._kept}:
+            _sweep(directory)
         self._kept.clear()
         self._wanted.clear()
         self.presence.close()
@@ -195,9 +189,17 @@ def forget(path: Path, host: str, pid: int) -> None:
     for sign in found:
         if sign.attempt <= last:
             sign.discard()
-    if os.path.lexists(path):
-        with contextlib.suppress(OSError), claimed_if_free(path):
-            pass
+    _sweep(path.parent)
+
+
+def _sweep(directory: Path) -> None:
+    """Remove lock files that nobody holds, with those of processes that were killed."""
+    # But for those that have somebody look for the signs of such.
+    named = {sign.claim for sign in signs(directory.parents[1] / "running")}
+    for path in sorted(directory.glob("*.lock")):
+        if name_of(path) not in named:
+            with contextlib.suppress(OSError), claimed_if_free(path):
+                pass
 
 
 def _signs_of(path: Path) -> list[Sign]:

@@ -152,11 +152,14 @@ def experiment(context, x):
 """
 
 
-@pytest.mark.parametrize("workers", ["-n0", "-n2"])
+@pytest.mark.parametrize("workers", [(), ("-n2",)], ids=["serial", "workers"])
 def test_checkpoints_of_other_code(
-    pytester: pytest.Pytester, notes: Notes, request: pytest.FixtureRequest, workers: str
+    pytester: pytest.Pytester,
+    notes: Notes,
+    request: pytest.FixtureRequest,
+    workers: tuple[str, ...],
 ) -> None:
-    if workers != "-n0":
+    if workers:
         request.getfixturevalue("xdist")
     file = pytester.makepyfile(exp_a=UNFINISHED)
     assert pytester.runpytest().parseoutcomes() == {"failed": 2}
@@ -167,7 +170,7 @@ def test_checkpoints_of_other_code(
         ["memento: 2 checkpoints of other code would be accepted, to go on from"]
     )
     (pytester.path / "well").touch()
-    result = pytester.runpytest_subprocess(workers, "--memento-accept=x == 1")
+    result = pytester.runpytest_subprocess(*workers, "--memento-accept=x == 1")
     result.stdout.fnmatch_lines(["memento: 1 checkpoint of other code accepted, to go on from"])
     assert result.parseoutcomes() == {"passed": 2}
     assert sorted(notes()) == ["x=1 from 7", "x=2 from 0"]
