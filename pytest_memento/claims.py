@@ -120,10 +120,7 @@ def _hold(dead: Iterable[Sign], progress: Path | None) -> Hold:
     last = max(dead, key=lambda sign: sign.attempt, default=None)
     if last is None:
         return Hold()
-    got_further = False
-    if progress is not None:
-        with contextlib.suppress(OSError):
-            got_further = progress.stat().st_mtime >= last.written
+    got_further = progress is not None and last.got_further(progress)
     return Hold(1 if got_further else last.attempt + 1, last)
 
 

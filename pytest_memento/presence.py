@@ -62,6 +62,13 @@ class Sign:
         """Return its last sign of life, empty if it gave none."""
         return _parsed(_beside(self.path))
 
+    def got_further(self, progress: Path) -> bool:
+        """Tell whether a file was written since: both by the clock of the same disk."""
+        try:
+            return progress.stat().st_mtime >= self.written
+        except OSError:
+            return False
+
     def discard(self) -> None:
         """Remove it, of a process that died."""
         for path in (self.path, _beside(self.path)):

@@ -177,10 +177,7 @@ class Controller:
         if note is None:
             return False
         begun = owner_of(Path(note["claim"]))
-        try:  # both by the clock of the same disk
-            return begun is not None and os.stat(note["checkpoint"]).st_mtime >= begun.written
-        except OSError:
-            return False
+        return begun is not None and begun.got_further(Path(note["checkpoint"]))
 
     def _read_plan(self) -> Plan | None:
         note = self._read("agreed.plan")
