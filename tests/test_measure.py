@@ -27,14 +27,14 @@ def test_the_clock() -> None:
     with measuring() as measured:
         time.sleep(0.1)
     assert before <= measured.started <= time.time()
-    assert 0.1 <= measured.runtime < 10
-    assert measured.cpu_time < 0.1
+    assert 0.09 < measured.runtime < 10
+    assert measured.cpu_time < 0.09
 
 
 def test_processor_time_of_this_process() -> None:
     with measuring() as measured:
         busy(0.1)
-    assert 0.1 <= measured.cpu_time <= measured.runtime + 0.05
+    assert 0.09 < measured.cpu_time <= measured.runtime + 0.05
 
 
 def test_processor_time_of_threads() -> None:
@@ -42,7 +42,7 @@ def test_processor_time_of_threads() -> None:
         thread = threading.Thread(target=busy, args=[0.1])
         thread.start()
         thread.join()
-    assert measured.cpu_time >= 0.1
+    assert measured.cpu_time > 0.09
 
 
 def test_processor_time_of_child_processes() -> None:
@@ -58,8 +58,8 @@ def test_the_cost_of_what_raises_is_measured_too() -> None:
 
     with pytest.raises(ZeroDivisionError), measuring() as measured:
         fail()
-    assert measured.runtime >= 0.02
-    assert measured.cpu_time >= 0.02
+    assert measured.runtime > 0.01  # the two clocks differ by some microseconds
+    assert measured.cpu_time > 0.01
 
 
 def run(size: int) -> Measured:
