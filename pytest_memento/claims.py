@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 
 from pytest_memento.locks import Choice, Unwritten, choose, lock_for, stays
 from pytest_memento.presence import Presence, Sign, name_of, signs
-from pytest_memento.rights import PRIVATE, Rights, make
+from pytest_memento.rights import PRIVATE, Rights, make, rights_in
 
 if TYPE_CHECKING:
     import filelock
@@ -52,7 +52,7 @@ class Claims:
     """
 
     def __init__(self, root: Path, choice: Choice | None = None, rights: Rights = PRIVATE) -> None:
-        self.presence = Presence(root / "running", rights)
+        self.presence = Presence(root, rights)
         self._rights = rights
         self._choice = choice
         self._kept: list[Path] = []
@@ -84,10 +84,10 @@ class Claims:
         """
         make(path.parent, self._rights)
         if self._choice is not None:
-            choose(path.parent.parent, self._choice, self._rights)
+            choose(path.parent.parent, self._choice)
             self._choice = None
         was_there = os.path.lexists(path)
-        lock = self._wanted.pop(path, None) or lock_for(path, self._rights)
+        lock = self._wanted.pop(path, None) or lock_for(path)
         self._wanted[path] = lock
         look = (lambda: None) if stays(path) else (lambda: self._unwritten.look(path))
         _acquire(lock, waiting, gives_up, lambda: owner_of(path), look)
@@ -131,7 +131,7 @@ def claimed_if_free(path: Path) -> Iterator[bool]:
     :return: whether it is held here.
     :raises OSError: the store cannot be written.
     """
-    make(path.parent)
+    make(path.parent, rights_in(path.parent))
     lock = lock_for(path)
     if not _is_acquired(lock, path):
         yield False
@@ -192,7 +192,7 @@ def forget(path: Path, host: str, pid: int) -> None:
 def _sweep(directory: Path) -> None:
     """Remove lock files that nobody holds, with those of processes that were killed."""
     # But for those that have somebody look for the signs of such.
-    named = {sign.claim for sign in signs(directory.parents[1] / "running")}
+    named = {sign.claim for sign in signs(directory.parents[1])}
     for path in sorted(directory.glob("*.lock")):
         if name_of(path) not in named:
             with contextlib.suppress(OSError), claimed_if_free(path):
@@ -201,7 +201,7 @@ def _sweep(directory: Path) -> None:
 
 def _signs_of(path: Path) -> list[Sign]:
     name = name_of(path)
-    return [sign for sign in signs(path.parents[2] / "running") if sign.claim == name]
+    return [sign for sign in signs(path.parents[2]) if sign.claim == name]
 
 
 def _acquire(

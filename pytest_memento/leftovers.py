@@ -22,7 +22,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pytest_memento.claims import is_held
-from pytest_memento.presence import is_dead
+from pytest_memento.presence import PLACE, is_dead
 from pytest_memento.removal import Removal, bytes_of, stamp_of
 from pytest_memento.store import Store
 
@@ -138,7 +138,7 @@ def _of_all(root: Path, digests: Set[str] | None, now: float) -> Iterator[Remova
     for part in _SHARED:
         yield from _old(_unfinished(root / part, part), now)
     yield from _old(_each(root, "aside", "damaged file"), now)
-    signs = [*_each(root, "running", "sign of a dead session")]
+    signs = [*_each(root, PLACE, "sign of a dead session")]
     yield from _old((sign for sign in signs if is_dead(sign.paths[0])), now)
     for part in ("digests", "sessions"):
         yield from _old(_each(root, part, "not of use for long"), now, _FORGOTTEN)

@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from pytest_memento.rights import PRIVATE, Rights, make
+from pytest_memento.rights import make, rights_in
 
 if TYPE_CHECKING:
     import filelock
@@ -59,15 +59,14 @@ class Choice:
     lease: float = LEASE
 
 
-def lock_for(path: Path, rights: Rights = PRIVATE) -> filelock.BaseFileLock:
-    """Return the lock of a claim, not acquired.
+def lock_for(path: Path) -> filelock.BaseFileLock:
+    """Return the lock of a claim, not acquired, for all who may write where it is.
 
-    :param path: ``<store>/claims/<experiment>/<key>.lock``
-    :param rights: who may take it. Where others may, filelock makes a file more for each claim.
+    :param path: ``<store>/claims/<experiment>/<key>.lock``; the directory is there.
     """
     import filelock  # only where something runs: it is slow to import
 
-    choice = choice_of(path.parent.parent)
+    choice, rights = choice_of(path.parent.parent), rights_in(path.parent)
     if choice.kind is Kind.LEASE:
         return filelock.SoftFileLease(path, mode=rights.lock, lease_duration=choice.lease)
     return filelock.FileLock(path, mode=rights.lock)
@@ -122,7 +121,7 @@ def choice_of(directory: Path) -> Choice:
     return choice
 
 
-def choose(directory: Path, choice: Choice, rights: Rights = PRIVATE) -> None:
+def choose(directory: Path, choice: Choice) -> None:
     """Have all claims in a directory use the same locks, from the next session on.
 
     :raises OSError: it cannot be written.
@@ -132,7 +131,7 @@ def choose(directory: Path, choice: Choice, rights: Rights = PRIVATE) -> None:
     with contextlib.suppress(OSError):
         if path.read_text(encoding="utf-8") == text:
             return
-    make(directory, rights)
+    make(directory, rights_in(directory))
     aside = directory / f".{_CHOICE}.{os.getpid()}"
     aside.write_text(text, encoding="utf-8")
     os.replace(aside, path)

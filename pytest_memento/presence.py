@@ -25,6 +25,7 @@ from pytest_memento.provenance import host
 from pytest_memento.rights import PRIVATE, Rights, make
 from pytest_memento.slate import Slate
 
+PLACE: Final = "running"
 FORMAT: Final = 1
 PULSE: Final = ".pulse"
 _TRIES: Final = 3
@@ -79,15 +80,15 @@ class Sign:
 class Presence:
     """What this process shows.
 
-    :param directory: where; nothing is made before there is something to show.
+    :param root: the store; nothing is made before there is something to show.
     :param rights: who may see it.
     """
 
-    def __init__(self, directory: Path, rights: Rights = PRIVATE) -> None:
+    def __init__(self, root: Path, rights: Rights = PRIVATE) -> None:
         self._rights = rights
         readable = re.sub(r"[^A-Za-z0-9_.]+", "_", host())[:80].lstrip(".")
         name = f"{readable}-{os.getpid()}-{uuid.uuid4().hex[:8]}"
-        self._slate = Slate(directory / name, rights)
+        self._slate = Slate(root / PLACE / name, rights)
 
     @property
     def pulse(self) -> Path:
@@ -132,11 +133,12 @@ def name_of(lock: Path) -> str:
     return f"{lock.parent.name}/{lock.name.removesuffix('.lock')}"
 
 
-def signs(directory: Path) -> Iterator[Sign]:
+def signs(root: Path) -> Iterator[Sign]:
     """Yield what all processes run, or ran when they died.
 
-    :param directory: ``running`` of a store.
+    :param root: the store.
     """
+    directory = root / PLACE
     try:
         names = sorted(os.listdir(directory))
     except OSError:

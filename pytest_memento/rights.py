@@ -26,6 +26,15 @@ PRIVATE: Final = Rights(0o600, 0o700, 0o600)
 SHARED: Final = Rights(0o666, 0o777, 0o660)
 
 
+def rights_in(directory: Path) -> Rights:
+    """Return what a directory of a store was made with, or the one that it will be in."""
+    try:
+        mode = os.stat(directory).st_mode
+    except FileNotFoundError:
+        return rights_in(directory.parent)
+    return SHARED if mode & 0o022 else PRIVATE
+
+
 def make(directory: Path, rights: Rights = PRIVATE) -> None:
     """Make a directory with all that it is in; ``Path.mkdir`` gives the mode to the last one only.
 

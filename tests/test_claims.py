@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import stat
 import subprocess
 import sys
 import time
@@ -24,6 +25,7 @@ from pytest_memento.claims import (
 )
 from pytest_memento.locks import Choice, Kind, choice_of
 from pytest_memento.presence import Sign, signs
+from pytest_memento.rights import PRIVATE, SHARED, Rights, make
 
 HOLD = """
 import sys, time
@@ -154,7 +156,7 @@ def test_the_claim_of_a_killed_process_is_free_and_counts(
         assert hold.attempt == 3
         assert hold.died is not None
         assert hold.died.pid == pid
-    assert list(signs(root / "running")) == []  # what ends in order, begins anew
+    assert list(signs(root)) == []  # what ends in order, begins anew
     with claims.hold(path, "x=1", nobody) as hold:
         assert hold == Hold()
 
@@ -181,7 +183,7 @@ def test_who_got_further_begins_to_count_anew(root: Path, path: Path, tmp_path: 
 
 def test_a_death_that_is_on_record_is_forgotten(root: Path, path: Path) -> None:
     pid = killed(root, path)
-    (sign,) = signs(root / "running")
+    (sign,) = signs(root)
     forget(path, sign.host, pid + 1)
     assert owner_of(path) == sign
     forget(path, sign.host, pid)
@@ -314,6 +316,25 @@ def test_a_claim_is_tried_without_waiting(
     with claimed_if_free(path) as is_ours:
         assert is_ours
     assert list(path.parent.iterdir()) == []
+
+
+@pytest.mark.parametrize("rights", [PRIVATE, SHARED])
+def test_those_who_try_a_claim_leave_it_to_whom_the_store_is_for(
+    root: Path, path: Path, rights: Rights
+) -> None:
+    before = os.umask(0o007)
+    try:
+        make(root, rights)
+        with claimed_if_free(path):
+            assert stat.S_IMODE(path.stat().st_mode) == rights.lock
+            mode = stat.S_IMODE(path.parent.stat().st_mode)
+            assert mode == rights.directory & ~0o007
+        path.touch(rights.lock)  # of a process that was killed
+        path.chmod(rights.lock)
+        assert not is_held(path)
+        assert stat.S_IMODE(path.stat().st_mode) == rights.lock
+    finally:
+        os.umask(before)
 
 
 def test_a_lock_file_that_was_left_behind(path: Path) -> None:

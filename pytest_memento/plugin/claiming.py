@@ -150,7 +150,7 @@ class Claiming:
 
 def longest_owner(store: Store, labels: Collection[str]) -> str:
     """Return who has run one of some experiments for longest, empty if nobody says so."""
-    found = [sign for sign in signs(store.root / "running") if sign.label in labels]
+    found = [sign for sign in signs(store.root) if sign.label in labels]
     return str(min(found, key=lambda sign: sign.since)) if found else ""
 
 

@@ -43,7 +43,7 @@ def tasks_of(items: Sequence[pytest.Item], options: Options) -> list[Task]:
     expected = expectations(bound for item in items if (bound := item.stash.get(BOUND, None)))
     kinds: dict[str, int] = {}
     needs = _Needs()
-    claimed = {sign.claim for sign in signs(options.store.root / "running")}
+    claimed = {sign.claim for sign in signs(options.store.root)}
 
     def risk_of(bound: Bound) -> int:
         """Say whether processes have died of it, or one runs it now; most if that is on record."""

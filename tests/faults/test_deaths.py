@@ -76,7 +76,7 @@ def test_what_kills_three_processes_fails_by_name(pytester: pytest.Pytester, not
     # It is on record, so that it begins anew.
     (pytester.path / "harmless").touch()
     assert pytester.runpytest_subprocess().parseoutcomes() == {"cached": 2, "passed": 1}
-    assert list(signs(store_of(pytester) / "running")) == []
+    assert list(signs(store_of(pytester))) == []
 
 
 def test_what_gets_further_each_time_is_not_given_up(

@@ -101,7 +101,7 @@ def test_a_signal_to_end(
         output, _ = process.communicate(timeout=30)
         assert process.returncode == 128 + number, output
         assert f"memento: ended by {number.name}" in output
-        assert list(signs(store_of(pytester) / "running")) == []
+        assert list(signs(store_of(pytester))) == []
         assert "memento: 2 of 2 experiments were not run" in output
         assert "has been finished" not in output
         assert notes() == ["torn down"]
