@@ -83,11 +83,16 @@ def xdist(request: pytest.FixtureRequest) -> None:
 def notes(pytester: pytest.Pytester) -> Callable[[], list[str]]:
     """What the project said with ``from notes import note``, since it was last asked."""
     pytester.makepyfile(notes=NOTES)
+    path = pytester.path / "notes.txt"
+    seen = 0
 
     def read() -> list[str]:
-        path = pytester.path / "notes.txt"
-        lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
-        path.unlink(missing_ok=True)
+        nonlocal seen
+        if not path.exists():
+            return []
+        # What is being written meanwhile is for the next time.
+        whole = path.read_text(encoding="utf-8").split("\n")[:-1]
+        lines, seen = whole[seen:], len(whole)
         return lines
 
     return read

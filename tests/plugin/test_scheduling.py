@@ -205,8 +205,8 @@ def test_fixtures_are_set_up_and_torn_down_as_promised(
     for line in notes():
         worker, _, said = line.partition(" ")
         by_worker[worker].append(said)
-    assert len(by_worker) == 2
-    for lines in by_worker.values():
+    assert sum(map(len, by_worker.values())) > 30
+    for lines in by_worker.values():  # on a busy machine one worker may do all
         check_lives(lines)
 
 
