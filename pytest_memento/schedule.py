@@ -171,6 +171,7 @@ class Schedule(Generic[W]):
 
     :param tasks: what there is to run; their order counts among equals.
     :param longest_first: where false, experiments come as they are given, too.
+    :param leaves: whether to end when all that is left is computed by other sessions.
     :param allowance: how many experiments are begun.
     :param clock: tells the time in seconds.
     """
@@ -180,6 +181,7 @@ class Schedule(Generic[W]):
         tasks: Sequence[Task],
         *,
         longest_first: bool = True,
+        leaves: bool = False,
         allowance: Allowance | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -198,6 +200,8 @@ class Schedule(Generic[W]):
         self._deaths: dict[int, int] = defaultdict(int)  # in turn, with nothing gained
         self._all_deaths: dict[int, int] = defaultdict(int)
         self._elsewhere: set[int] = set()  # what other sessions compute, or did when last seen
+        self._leaves = leaves
+        self._in_vain = 0  # how many in turn were found to be computed elsewhere
         self._clock = clock
         self.allowance = allowance or Allowance(clock=clock)
 
@@ -289,6 +293,7 @@ class Schedule(Generic[W]):
         task = self._end(worker, number)
         if task is not None and not task.is_light:
             self._seen[task.kind].append(self._clock() - self._since[worker])
+        self._in_vain = 0
         self._since[worker] = self._clock()
 
     def put_off(self, worker: W, number: int) -> None:
@@ -297,7 +302,14 @@ class Schedule(Generic[W]):
             self.allowance.give_back(number)
             self._elsewhere.add(number)
             self._later.add(task)
+            self._in_vain += 1
         self._since[worker] = self._clock()
+        if (
+            self._leaves
+            and not (self._light or self._waiting)
+            and self._in_vain >= len(self._later)
+        ):
+            self.allowance.stop("other sessions run the rest")
 
     # -- telling -----------------------------------------------------------------------------------
 

@@ -17,6 +17,7 @@ distribution    what crosses between xdist's workers and their controller
 scheduling      the schedule in xdist's controller
 gpus            each worker has its own
 shortcut        no workers where all is stored
+slurm           arrays of tasks, or workers in an allocation
 idle            the item that a worker runs while it waits to be told the next one
 private         everything of pytest or xdist that is not public
 """
@@ -28,7 +29,7 @@ from collections.abc import Generator, Iterator
 
 import pytest
 
-from pytest_memento.plugin import care, fixtures, gpus, hookspecs, options
+from pytest_memento.plugin import care, fixtures, gpus, hookspecs, options, slurm
 from pytest_memento.plugin.acceptance import Acceptance
 from pytest_memento.plugin.collection import Collection
 from pytest_memento.plugin.distribution import Controller, Worker, is_scheduled_here
@@ -42,12 +43,22 @@ from pytest_memento.plugin.scheduling import is_chosen_by_user
 from pytest_memento.plugin.seeding import Seeding
 from pytest_memento.plugin.selection import Selection
 from pytest_memento.plugin.shortcut import Shortcut
+from pytest_memento.plugin.slurm.asking import ASKED, Mode
+from pytest_memento.plugin.slurm.task import Ordered, Task
+from pytest_memento.plugin.slurm.watching import Watching
 from pytest_memento.plugin.stopping import Interrupts, PatientWorker, allowance_of
 from pytest_memento.plugin.verification import Verification
 from pytest_memento.processors import usable
+from pytest_memento.schedule import Allowance
 
 pytest_addoption = options.pytest_addoption
-pytest_cmdline_main = care.pytest_cmdline_main
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_cmdline_main(config: pytest.Config) -> int | None:
+    """Do what is asked for in place of a session, or decide what this one is for."""
+    done = care.pytest_cmdline_main(config)
+    return done if done is not None else slurm.prepare(config)
 
 
 def pytest_addhooks(pluginmanager: pytest.PytestPluginManager) -> None:
@@ -65,8 +76,14 @@ def pytest_configure(config: pytest.Config) -> None:
     config.stash[OPTIONS] = chosen = options.read(config)
     is_worker, is_distributed = hasattr(config, "workerinput"), _is_distributed(config)
     is_scheduled = is_scheduled_here(config) if is_worker else not is_chosen_by_user(config)
-    allowance = allowance_of(
-        chosen, is_worker=is_worker, is_scheduled=is_scheduled, is_distributed=is_distributed
+    asked = config.stash.get(ASKED, None)
+    is_watching = asked is not None and asked.mode is Mode.ARRAY
+    allowance = (
+        Allowance()
+        if is_watching
+        else allowance_of(
+            chosen, is_worker=is_worker, is_scheduled=is_scheduled, is_distributed=is_distributed
+        )
     )
     execution = Execution(chosen, allowance)
     plugins = [*_of_all(chosen, config, execution)]
@@ -77,7 +94,7 @@ def pytest_configure(config: pytest.Config) -> None:
     if not is_worker:
         reporting = Reporting(chosen, config, allowance)
         plugins.append(("reporting", reporting))
-        runs: Controller | Execution = execution
+        runs: Controller | Execution | Watching = execution
         shortcut = Shortcut(chosen, config, is_distributed=is_distributed and is_scheduled)
         plugins.append(("shortcut", shortcut))
         if is_distributed:
@@ -85,6 +102,8 @@ def pytest_configure(config: pytest.Config) -> None:
             plugins.append(("controller", runs))
             if each := gpus.wanted(config):
                 plugins.append(("gpus", Gpus(each)))
+        if asked is not None and is_watching:
+            runs = Watching(chosen, config, asked, allowance)
         plugins += _of_those_who_watch(chosen, config, reporting, runs)
     for name, plugin in plugins:
         config.pluginmanager.register(plugin, f"memento-{name}")
@@ -101,6 +120,8 @@ def _of_all(options: Options, config: pytest.Config, execution: Execution) -> It
         yield "selection", Selection(options, options.select)
     if options.accepts:
         yield "acceptance", Acceptance(options, options.accept)
+    if options.order is not None:
+        yield "ordered", Ordered(options, options.order)
     yield "execution", execution
     if options.seeds:
         yield "seeding", Seeding(options)
@@ -119,11 +140,20 @@ def _of_workers(
 
 
 def _of_those_who_watch(
-    options: Options, config: pytest.Config, reporting: Reporting, runs: Controller | Execution
+    options: Options,
+    config: pytest.Config,
+    reporting: Reporting,
+    runs: Controller | Execution | Watching,
 ) -> Iterator[Named]:
     """Yield what the process has that the user looks at."""
-    yield "interrupts", Interrupts(runs.allowance, runs)
+    task = Task(options, config, options.order, runs) if options.order is not None else None
     yield "progress", Progress(config, lambda: reporting.state(runs.now), options.progress)
+    if isinstance(runs, Watching):  # after the progress, which is to go on around it
+        yield "watching", runs
+    else:
+        yield "interrupts", Interrupts(runs.allowance, runs, task.make_room if task else None)
+    if task is not None:
+        yield "task", task
 
 
 def _is_distributed(config: pytest.Config) -> bool:

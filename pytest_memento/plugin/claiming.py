@@ -18,7 +18,7 @@ import pytest
 
 from pytest_memento.claims import Claims, Hold, TakenError
 from pytest_memento.errors import StoreError
-from pytest_memento.experiment import Attempt, Experiment, find_hit
+from pytest_memento.experiment import Attempt, Experiment, Standing, find_hit
 from pytest_memento.plugin.bound import Bound
 from pytest_memento.plugin.idle import Idle
 from pytest_memento.plugin.options import Options
@@ -93,7 +93,7 @@ class Claiming:
         until = time.monotonic() + _SLICE
 
         def waiting(owner: Sign | None) -> None:
-            if may_put_off and not bound.put_off:
+            if self.options.order is not None or (may_put_off and not bound.put_off):
                 raise TakenError
             if not is_sent:
                 who = f", claimed by {owner}" if owner else ""
@@ -115,7 +115,8 @@ class Claiming:
     def _look_again(self, bound: Bound, hold: Hold) -> None:
         """See what other sessions have done to the experiment since this one looked."""
         key, store = bound.experiment.key, self.options.store
-        if self.options.reads and (found := find_hit(key, store, self.options.root)):
+        found = find_hit(key, store, self.options.root) if self.options.reads else None
+        if found is not None and not self._is_to_replace(found, bound):
             bound.standing = found
             bound.where = _where(store.find(key))
         elif self.options.reads and (failed := self._failure_elsewhere(bound)) is not None:
@@ -129,10 +130,22 @@ class Claiming:
     def _failure_elsewhere(self, bound: Bound) -> Record | None:
         """Return how an experiment failed in another session since this one has begun."""
         failed = self.options.store.find(bound.experiment.key, Outcome.FAILED)
-        before = bound.standing.past
-        if failed is None or (before is not None and before.ended == failed.ended):
+        if failed is None or failed.ended == self._ended_before(bound):
             return None
         return None if (failed.host, failed.pid) == (host(), os.getpid()) else failed
+
+    def _is_to_replace(self, found: Standing, bound: Bound) -> bool:
+        """Whether a result is still the one that a task is to run again."""
+        order = self.options.order
+        is_old = found.past is not None and found.past.ended == self._ended_before(bound)
+        return order is not None and order.submission.refreshes and is_old
+
+    def _ended_before(self, bound: Bound) -> float | None:
+        """Return when the last run had ended before this session, or what it is a task of."""
+        key, past = bound.experiment.key, bound.standing.past
+        if self.options.order is not None:
+            return self.options.order.before.get((key.experiment, key.stem))
+        return past.ended if past is not None else None
 
     def _give_up(self, experiment: Experiment, times: int, died: Sign) -> PostMortem:
         """Put on record that an experiment has killed too many processes."""

@@ -31,10 +31,14 @@ from pytest_memento.plugin.reporting import Reporting, look_ahead
 from pytest_memento.plugin.reports import Ended, attach, what_to_tell
 from pytest_memento.plugin.scheduling import ExperimentScheduling
 from pytest_memento.plugin.shortcut import Shortcut
+from pytest_memento.plugin.slurm.asking import ASKED
 from pytest_memento.postmortem import PostMortem, post_mortem
+from pytest_memento.provenance import host
 from pytest_memento.record import Record
+from pytest_memento.rights import make
 from pytest_memento.schedule import Allowance
 from pytest_memento.slate import Slate
+from pytest_memento.slurm.submission import PLACE
 
 _INPUT = "memento_notes"
 _SCHEDULED = "memento_scheduled"
@@ -55,7 +59,7 @@ class Worker:
         self._is_scheduled = is_scheduled
         self._notes = Path(workerinput.get(_INPUT, "/nonexistent"))
         self._id = str(workerinput["workerid"])
-        self._leave("pid", os.getpid())
+        self._leave("pid", [host(), os.getpid()])
         self._running = Slate(self._notes / f"{self._id}.running")
 
     @pytest.hookimpl(tryfirst=True)
@@ -148,7 +152,12 @@ class Controller:
         self.shortcut = shortcut
         self._failures = 0
         self.config = config
-        self._directory = tempfile.TemporaryDirectory(prefix="memento-notes-")
+        # Where workers are on other nodes, they see the store and may not see this one's /tmp.
+        shared = options.store.root / PLACE if config.stash.get(ASKED, None) else None
+        if shared is not None:
+            options.store.make_root()
+            make(shared, options.store.rights)
+        self._directory = tempfile.TemporaryDirectory(prefix="memento-notes-", dir=shared)
         self._has_header = False
         self._scheduling: ExperimentScheduling | None = None
         self._is_scheduled = is_scheduled
@@ -236,8 +245,10 @@ class Controller:
         """End the workers of this machine: xdist would wait for what they run."""
         (Path(self._directory.name) / _OVER).touch()
         for path in Path(self._directory.name).glob("*.pid"):
-            with contextlib.suppress(OSError):
-                os.kill(int(path.read_text()), signal.SIGTERM)
+            with contextlib.suppress(OSError, ValueError):
+                where, pid = json.loads(path.read_text())
+                if where == host():
+                    os.kill(pid, signal.SIGTERM)
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_xdist_node_collection_finished(self, node: Any) -> None:

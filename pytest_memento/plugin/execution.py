@@ -99,7 +99,8 @@ class Execution:
                 tasks = tasks_of(self._items, self.options)
                 session.items = in_turn(session.config, self._items, tasks)
             self._numbers = {self._items[task.number]: task.number for task in tasks}
-            self.work = Schedule(tasks)
+            leaves = self.options.order is not None
+            self.work = Schedule(tasks, leaves=leaves, allowance=self.allowance)
             self.work.join(None)
         try:
             return (yield)

@@ -21,6 +21,8 @@ from pytest_memento.amounts import to_seconds
 from pytest_memento.command import masked
 from pytest_memento.errors import QueryError
 from pytest_memento.locate import ENVIRONMENT
+from pytest_memento.plugin.slurm import asking
+from pytest_memento.plugin.slurm.asking import Order
 from pytest_memento.query import Query, parse
 from pytest_memento.store import Store
 
@@ -93,6 +95,7 @@ class Options:
     :param lock: what claims are held by, where the user has chosen.
     :param seeds: whether the global random generators are seeded for each experiment.
     :param command: what was typed, without secrets.
+    :param order: what this session is to do as a task of Slurm.
     """
 
     cache: Cache
@@ -111,6 +114,7 @@ class Options:
     lock: locks.Choice | None = None
     seeds: bool = True
     command: tuple[str, ...] = ()
+    order: Order | None = None
 
     @property
     def reads(self) -> bool:
@@ -207,6 +211,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         help=f"where results are stored. Order: this option, ${ENVIRONMENT}, ini memento_dir,"
         " <cache_dir>/memento",
     )
+    asking.add_options(parser, group)
     parser.addini("memento_dir", "where experiment results are stored, from the root directory")
     parser.addini("memento_files", "patterns of experiment files", type="args", default=FILES)
     parser.addini(
@@ -288,6 +293,7 @@ def read(config: pytest.Config) -> Options:
         lock=_lock(config),
         seeds=config.getini("memento_seed"),
         command=_command(config),
+        order=config.stash.get(asking.ORDER, None),
     )
 
 

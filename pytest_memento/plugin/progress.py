@@ -44,12 +44,16 @@ class Now:
     :param remaining: seconds until all are done, ``None`` if that is not known.
     :param elsewhere: how many experiments other sessions compute.
     :param owner: who has the one of them that has run for longest, if that is known.
+    :param where: the nodes on which tasks run.
+    :param queued: how many tasks wait, and what for.
     """
 
     running: Sequence[Running] = ()
     remaining: float | None = None
     elsewhere: int = 0
     owner: str = ""
+    where: str = ""
+    queued: str = ""
 
 
 @dataclass(frozen=True)
@@ -81,7 +85,11 @@ class State:
         if self.failed:
             parts.append(f"{self.failed} failed")
         if longest is not None:
-            parts.append(f"{len(self.now.running)} running ({self._longest(longest, label)})")
+            where = f" on {self.now.where}" if self.now.where else ""
+            number = len(self.now.running)
+            parts.append(f"{number} running{where} ({self._longest(longest, label)})")
+        if self.now.queued:
+            parts.append(self.now.queued)
         if number := self.now.elsewhere:
             where = "another session" if number == 1 else "other sessions"
             owner = f" ({self.now.owner})" if self.now.owner else ""
@@ -161,7 +169,7 @@ class Progress:
         # What is shown must never end what is done.
         with contextlib.suppress(Exception):
             state = self._state()
-            if state.now.running or state.now.elsewhere:
+            if state.now.running or state.now.elsewhere or state.now.queued:
                 screen.show(lambda width: state.line(datetime.now().astimezone(), width))
 
 

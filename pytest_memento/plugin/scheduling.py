@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from pytest_memento.plugin import private
+from pytest_memento.plugin.options import OPTIONS
 from pytest_memento.plugin.plan import Plan
 from pytest_memento.plugin.reports import report_in_one
 from pytest_memento.schedule import Allowance, Schedule, Task
@@ -184,7 +185,10 @@ class ExperimentScheduling:
             return
         tasks = self._plan.all_tasks(len(collection))
         longest_first = not self._plan.in_given_order
-        self.work = Schedule(tasks, longest_first=longest_first, allowance=self._allowance)
+        leaves = self.config.stash[OPTIONS].order is not None
+        self.work = Schedule(
+            tasks, longest_first=longest_first, leaves=leaves, allowance=self._allowance
+        )
         self.work.join(node)
         number, total = len(self.config.option.tx), len(collection)
         workers, items = "worker" + "s" * (number != 1), "item" + "s" * (total != 1)

@@ -21,7 +21,7 @@ from pytest_memento.pause import without_gc
 from pytest_memento.plugin import private
 
 MATRIX = "matrix"
-MARK_WORDS = (MATRIX, "version", "depends")
+MARK_WORDS = (MATRIX, "version", "depends", "slurm")
 """What the mark ``memento`` takes."""
 
 

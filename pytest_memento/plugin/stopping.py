@@ -10,7 +10,7 @@ import contextlib
 import os
 import signal
 import threading
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterator, Sequence
 from types import FrameType
 from typing import Any, Protocol
 
@@ -21,6 +21,7 @@ from pytest_memento.plugin.options import Options
 from pytest_memento.schedule import Allowance
 
 _CTRL_C = "Ctrl-C"
+_ENDING = ("SIGTERM", "SIGHUP")
 
 
 class Runs(Protocol):
@@ -66,11 +67,16 @@ class Interrupts:
 
     :param allowance: what may be begun.
     :param runs: where they run.
+    :param make_room: called when Slurm says that the time is nearly over, by SIGUSR2.
     """
 
-    def __init__(self, allowance: Allowance, runs: Runs) -> None:
+    def __init__(
+        self, allowance: Allowance, runs: Runs, make_room: Callable[[], None] | None = None
+    ) -> None:
         self._allowance = allowance
         self._runs = runs
+        self._make_room = make_room
+        self._signals = _ENDING if make_room is None else (*_ENDING, "SIGUSR2")
         self._is_asked = False
         self._ended_by = 0
 
@@ -79,7 +85,7 @@ class Interrupts:
         """Stop after what runs now; then end the session as an interrupted one."""
         if not _can_be_asked(session):
             return (yield)
-        with _interrupted_by(self._answer), _ending_by(self._leave):
+        with _interrupted_by(self._answer), _ending_by(self._leave, self._signals):
             result = yield
         if self._is_asked:
             raise session.Interrupted(f"{_CTRL_C}; what was running has been finished")
@@ -106,7 +112,9 @@ class Interrupts:
 
     def _leave(self, number: int) -> None:
         __tracebackhide__ = True
-        if not self._runs.has_experiments():
+        if self._make_room is not None and signal.Signals(number).name == "SIGUSR2":
+            self._make_room()
+        elif not self._runs.has_experiments():
             _die_by(number)
         if self._ended_by:  # once is enough: fixtures are being torn down
             return
@@ -171,11 +179,11 @@ def _interrupted_by(answer: Callable[[int, FrameType | None], None]) -> Iterator
 
 
 @contextlib.contextmanager
-def _ending_by(answer: Callable[[int], None]) -> Iterator[None]:
+def _ending_by(answer: Callable[[int], None], names: Sequence[str] = _ENDING) -> Iterator[None]:
     """Have *answer* called by the signals that end a process, where nobody else wants them."""
     wanted = [
         number
-        for name in ("SIGTERM", "SIGHUP")
+        for name in names
         if (number := getattr(signal, name, None)) is not None
         and signal.getsignal(number) is signal.SIG_DFL
     ]

@@ -1,0 +1,166 @@
+"""A session that is a task of a job array: runs what was submitted, and leaves reports.
+
+It is like any other session on the store: it claims what it runs. It ends when nothing is left that
+nobody else runs. Those who watch replay its reports.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections import defaultdict
+from collections.abc import Mapping
+from typing import Any
+
+import pytest
+
+from pytest_memento.experiment import Standing, Status
+from pytest_memento.plugin.bound import BOUND
+from pytest_memento.plugin.options import Options
+from pytest_memento.plugin.reports import Ended, told
+from pytest_memento.plugin.slurm.asking import INPUT, Order
+from pytest_memento.plugin.stopping import Runs
+from pytest_memento.provenance import host
+from pytest_memento.slurm import Notes
+from pytest_memento.slurm.cluster import requeue
+
+_MOST_RETURNS = 100
+"""How many times a task goes back into the queue: that of an experiment that never comes further
+than its time must end some time."""
+_CRASHED = "???"
+"""What xdist gives as the phase of a test whose worker died."""
+
+
+class Ordered:
+    """Keeps what was submitted, where items are collected: in the task, or in its workers."""
+
+    def __init__(self, options: Options, order: Order) -> None:
+        self.options = options
+        self.order = order
+
+    @pytest.hookimpl(trylast=True)
+    def pytest_collection_modifyitems(
+        self, config: pytest.Config, items: list[pytest.Item]
+    ) -> None:
+        """Deselect what is of another group, or is not what it was when it was submitted."""
+        kept, dropped, changed = [], [], []
+        for item in items:
+            bound, wanted = item.stash.get(BOUND, None), self.order.items.get(item.nodeid)
+            if bound is None or wanted is None:
+                dropped.append(item)
+            elif bound.experiment.key.stem != wanted.stem:
+                changed.append(item.nodeid)
+                dropped.append(item)
+            else:
+                self._forget_what_was(item)
+                kept.append(item)
+        found = {item.nodeid for item in items}
+        changed += [nodeid for nodeid in self.order.items if nodeid not in found]
+        if changed:
+            Notes(self.order.submission, self.options.store.rights).add(changed=changed, on=host())
+        if dropped:
+            config.hook.pytest_deselected(items=dropped)
+            items[:] = kept
+
+    def _forget_what_was(self, item: pytest.Item) -> None:
+        """Have what was stored before not stand for a run, where all is to run again."""
+        bound = item.stash[BOUND]
+        past = bound.standing.past
+        is_old = past is not None and past.ended == self.order.items[item.nodeid].before
+        if self.order.submission.refreshes and is_old and bound.standing.status is Status.CACHED:
+            bound.standing = Standing(Status.STALE, "run again", past, replaces=True)
+
+
+class Task:
+    """Tells those who watch what happens, in the process that Slurm has started.
+
+    :param runs: where experiments run.
+    """
+
+    def __init__(self, options: Options, config: pytest.Config, order: Order, runs: Runs) -> None:
+        self.config = config
+        self.order = order
+        self._runs = runs
+        self._notes = Notes(order.submission, options.store.rights)
+        self._element = _element()
+        self._reports: dict[str, list[Mapping[str, Any]]] = defaultdict(list)
+        self._failures = 0
+        self._ended: set[str] = set()
+        self._returns = False
+        self._why = ""
+
+    @pytest.hookimpl(optionalhook=True)
+    def pytest_configure_node(self, node: Any) -> None:
+        """Tell a worker what it is for."""
+        node.workerinput[INPUT] = self.order.text
+
+    def pytest_sessionstart(self) -> None:
+        """Say that the task has begun."""
+        node = os.environ.get("SLURMD_NODENAME") or host()
+        self._notes.add(begun=self._element, node=node, pid=os.getpid())
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        """Keep what is told of an experiment; look whether to go on."""
+        known, nodeid = told(report), report.nodeid
+        if nodeid in self.order.items:
+            data = self.config.hook.pytest_report_to_serializable(config=self.config, report=report)
+            data.pop("node", None)  # of xdist
+            self._reports[nodeid].append(data)
+            if known is not None:
+                self._ended.add(nodeid)
+            if known is not None and known["ended"] == Ended.CACHED.value:
+                self._reports.pop(nodeid, None)  # not run here
+            elif report.when == _CRASHED:
+                self._tell(nodeid)
+        self._failures += report.failed
+        self._look_whether_to_go_on()
+
+    @pytest.hookimpl(trylast=True)
+    def pytest_runtest_logfinish(self, nodeid: str) -> None:
+        """Pass on the reports of an experiment."""
+        self._tell(nodeid)
+
+    def _tell(self, nodeid: str) -> None:
+        if reports := self._reports.pop(nodeid, None):
+            self._notes.add(nodeid=nodeid, stem=self.order.items[nodeid].stem, reports=reports)
+
+    def _look_whether_to_go_on(self) -> None:
+        submission, most = self.order.submission, self.config.option.maxfail
+        if most and self._failures >= most:
+            submission.halt(f"{self._failures} failure{'s' if self._failures > 1 else ''}")
+        if why := submission.halted:
+            self._runs.halt(why)
+
+    # -- making room -------------------------------------------------------------------------------
+
+    def make_room(self) -> None:
+        """Have the task go back into the queue when it has ended: its time is over."""
+        self._returns = True
+
+    @pytest.hookimpl(trylast=True)
+    def pytest_sessionfinish(self, exitstatus: int) -> None:
+        """Remember how it ended."""
+        self._why = str(int(exitstatus))
+
+    @pytest.hookimpl(trylast=True)
+    def pytest_unconfigure(self) -> None:
+        """Say that the task has ended, or comes back: then this ends the process."""
+        is_done = self._ended >= self.order.items.keys()
+        if not self._returns or is_done or not self._element:
+            self._notes.add(ended=self._element, status=self._why)
+            return
+        if int(os.environ.get("SLURM_RESTART_COUNT") or 0) >= _MOST_RETURNS:
+            self._notes.add(ended=self._element, status=f"its time was over {_MOST_RETURNS} times")
+            return
+        self._notes.add(returns=self._element)
+        # Slurm ends what it puts back, which is not to look like another end.
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        if not requeue(self._element):
+            self._notes.add(ended=self._element, status="Slurm did not put it back into the queue")
+
+
+def _element() -> str:
+    """Return the name of this task, as Slurm has it."""
+    job, index = (os.environ.get(f"SLURM_ARRAY_{name}_ID", "") for name in ("JOB", "TASK"))
+    return f"{job}_{index}" if job and index else ""

@@ -1,0 +1,545 @@
+"""The session that submits, or attaches, and reports what tasks do as if it ran here.
+
+The store and the notes of the tasks are the truth. What the queue says is only shown, and tells
+when nobody is left to wait for.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import time
+from collections import Counter, defaultdict
+from collections.abc import Generator, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pytest_memento.claims import claimed_if_free
+from pytest_memento.errors import StoreError
+from pytest_memento.experiment import find_hit
+from pytest_memento.plugin import private
+from pytest_memento.plugin.bound import BOUND, Bound
+from pytest_memento.plugin.options import Cache, Options
+from pytest_memento.plugin.plan import runs, tasks_of
+from pytest_memento.plugin.progress import Now, Running
+from pytest_memento.plugin.reports import Ended, report_in_one, told, what_to_tell
+from pytest_memento.plugin.slurm.asking import Asked, for_tasks, resources_of
+from pytest_memento.presence import Sign, name_of, signs
+from pytest_memento.record import Outcome
+from pytest_memento.schedule import Allowance, in_turn
+from pytest_memento.slurm import (
+    Element,
+    Group,
+    Item,
+    Job,
+    Resources,
+    SlurmError,
+    Submission,
+    Tail,
+    cluster,
+)
+from pytest_memento.slurm.submission import outdated, submissions
+
+_LOOKED_EACH = 0.5
+"""Seconds between two looks at the notes."""
+_ASKED_EACH = 15.0
+"""Seconds between two questions to squeue, while nothing shows that something has changed."""
+_STORE_LOOKED_EACH = 3.0
+"""Seconds between two looks at the store, for what others than our tasks compute."""
+_PATIENCE = 60.0
+"""Seconds for which another session may be about to submit."""
+_TRIES = 4
+"""Submissions in turn of which nothing comes: three for an experiment that kills its tasks, which
+the fourth gives up."""
+
+
+@dataclass
+class _Watched:
+    """A submission that is watched.
+
+    :param tail: reads its notes.
+    :param left: node ids that have not ended.
+    :param begun: tasks that have begun -> where.
+    :param ended: tasks that said that they have ended -> how.
+    """
+
+    submission: Submission
+    tail: Tail
+    left: set[str]
+    begun: dict[str, str] = field(default_factory=dict)
+    ended: dict[str, str] = field(default_factory=dict)
+    changed: dict[str, str] = field(default_factory=dict)
+    elements: list[Element] = field(default_factory=list)
+    is_over: bool = False
+
+
+class Watching:
+    """Has tasks run what is missing.
+
+    :param allowance: tells why nothing is begun any more.
+    """
+
+    def __init__(
+        self, options: Options, config: pytest.Config, asked: Asked, allowance: Allowance
+    ) -> None:
+        self.options = options
+        self.config = config
+        self.asked = asked
+        self.allowance = allowance
+        self._items: dict[str, pytest.Item] = {}
+        self._left: set[str] = set()
+        self._watched: list[_Watched] = []
+        self._asked_at = float("-inf")
+        self._store_at = time.monotonic()
+        self._is_halted = False
+        self._tries = 0
+
+    # -- what others want to know ------------------------------------------------------------------
+
+    def count_running(self) -> int:
+        """How many experiments run now, anywhere."""
+        return len(self._signs())
+
+    def has_experiments(self) -> bool:
+        """Whether tasks have any that are to run."""
+        return bool(self._left)
+
+    def halt(self, why: str) -> None:
+        """Have tasks begin nothing more."""
+        self.allowance.stop(why)
+        self._is_halted = True
+        for each in self._watched:
+            each.submission.halt(why)
+            cluster.cancel(each.submission.jobs, only_waiting=True)
+        self._asked_at = float("-inf")
+
+    def end_others(self) -> None:
+        """Leave the tasks alone: they go on without us."""
+
+    def now(self) -> Now:
+        """Return what runs, where, and what waits for what."""
+        running = []
+        for sign in self._signs():
+            pulse = sign.pulse()
+            running.append(Running(sign.label, time.time() - sign.since, pulse.get("progress")))
+        elements = [e for each in self._watched for e in each.elements]
+        nodes = sorted({e.node for e in elements if e.node and not e.is_over and not e.is_waiting})
+        waiting = Counter(e.reason for e in elements if e.is_waiting)
+        queued = ""
+        if number := sum(waiting.values()):
+            why = ", ".join(reason for reason in waiting if reason)
+            queued = f"{number} task{'s' * (number > 1)} queued{f' ({why})' if why else ''}"
+        return Now(running, None, where=", ".join(nodes), queued=queued)
+
+    def _signs(self) -> list[Sign]:
+        claims = {}
+        for nodeid in list(self._left):
+            key = self._items[nodeid].stash[BOUND].experiment.key
+            claims[name_of(self.options.store.claim(key))] = nodeid
+        return [sign for sign in signs(self.options.store.root) if sign.claim in claims]
+
+    # -- the session -------------------------------------------------------------------------------
+
+    @pytest.hookimpl(wrapper=True, trylast=True)
+    def pytest_runtestloop(self, session: pytest.Session) -> Generator[None, Any, Any]:
+        """Run ordinary tests here, then have tasks run the experiments."""
+        if session.config.option.collectonly or session.testsfailed:
+            return (yield)
+        mine = [item for item in session.items if self._is_for_tasks(item)]
+        session.items = [item for item in session.items if not self._is_for_tasks(item)]
+        result = yield
+        self._items = {item.nodeid: item for item in mine}
+        if not mine:
+            return result
+        self._left = set(self._chosen(mine))
+        if self.asked.shows_only:
+            self._show_scripts()
+            return result
+        try:
+            self._begin()
+            if self.asked.detaches:
+                self._say_how_to_come_back("submitted as")
+                self.allowance.stop("detached")
+                return result
+            self._watch(session)
+        except KeyboardInterrupt:
+            self._say_how_to_come_back("detached from")
+            self.allowance.stop("detached, they go on")
+            raise session.Interrupted("Ctrl-C; the tasks go on") from None
+        if session.shouldfail:
+            raise session.Failed(session.shouldfail)
+        if session.shouldstop:
+            raise session.Interrupted(session.shouldstop)
+        if self._left and not self.allowance.stopped:
+            self.allowance.stop("their tasks have ended")
+        if self._left and not self._is_limited():
+            raise session.Interrupted(f"{self.allowance.stopped}")
+        return result
+
+    def _is_for_tasks(self, item: pytest.Item) -> bool:
+        """Whether an item is run by tasks; what a mark skips is skipped here."""
+        return (
+            self.options.cache is not Cache.ONLY
+            and runs(item, self.options)
+            and not private.skips(item)
+        )
+
+    def _chosen(self, items: Sequence[pytest.Item]) -> list[str]:
+        """Return the node ids of what may be begun, those first that come first."""
+        order = [items[task.number].nodeid for task in in_turn(tasks_of(items, self.options))]
+        if self._is_limited():
+            self.allowance.stop(f"the limit of {self.options.limit} is reached")
+        return order[: self.options.limit]
+
+    def _is_limited(self) -> bool:
+        return self.options.limit is not None and self.options.limit < len(self._items)
+
+    # -- submitting --------------------------------------------------------------------------------
+
+    def _begin(self) -> None:
+        """Attach to what was submitted before, and submit the rest.
+
+        :raises pytest.UsageError: Slurm or the store refuses.
+        """
+        store = self.options.store
+        try:
+            store.make_root()
+            store.inside(store.root / "slurm/_")
+            with self._alone():
+                found = self._attach()
+                new = self._submit(self._uncovered())
+        except (OSError, StoreError) as error:
+            raise pytest.UsageError(f"memento: nothing was submitted: {error}") from None
+        except SlurmError as error:
+            raise pytest.UsageError(f"memento: {error}") from None
+        if found:
+            self._say(f"memento: attached to {_arrays(found)}, submitted before")
+        if new is not None:
+            tasks = sum(group.tasks for group in new.groups)
+            items = sum(len(group.items) for group in new.groups)
+            self._say(
+                f"memento: submitted {items} experiment{'s' * (items > 1)} as {_arrays([new])}"
+                f" ({tasks} task{'s' * (tasks > 1)})"
+            )
+
+    @contextlib.contextmanager
+    def _alone(self) -> Iterator[None]:
+        """Keep other sessions from submitting the same meanwhile."""
+        path = self.options.store.root / "claims/slurm/submission.lock"
+        until = time.monotonic() + _PATIENCE
+        while True:
+            with claimed_if_free(path) as is_ours:
+                if is_ours:
+                    yield
+                    return
+            if time.monotonic() > until:
+                raise SlurmError("another session has been submitting for a minute: try again")
+            time.sleep(0.2)
+
+    def _attach(self) -> list[Submission]:
+        """Watch what is already submitted of what is missing."""
+        attached = []
+        left = set(self._left)
+        for submission in reversed(submissions(self.options.store.root)):
+            if submission.refreshes and self.options.cache is not Cache.REFRESH:
+                continue
+            if not submission.refreshes and self.options.cache is Cache.REFRESH:
+                continue
+            theirs = {
+                item.nodeid
+                for group in submission.groups
+                for item in group.items
+                if item.nodeid in left and item.stem == self._bound(item.nodeid).experiment.key.stem
+            }
+            if theirs:
+                left -= theirs
+                self._watched.append(_Watched(submission, Tail(submission), theirs))
+                attached.append(submission)
+        self._listen()
+        self._ask()
+        for each in list(self._watched):
+            if each.is_over:  # it has told what it can
+                self._watched.remove(each)
+                attached.remove(each.submission)
+                each.submission.see()
+        return attached
+
+    def _uncovered(self) -> list[str]:
+        covered = {nodeid for each in self._watched for nodeid in each.left}
+        return [nodeid for nodeid in self._items if nodeid in self._left - covered]
+
+    def _submit(self, nodeids: Sequence[str]) -> Submission | None:
+        """Submit experiments, an array for each set of resources.
+
+        :raises SlurmError: Slurm refuses; then nothing of it stays submitted.
+        """
+        if not nodeids:
+            return None
+        if not cluster.is_here():
+            raise SlurmError("there is no Slurm here (sbatch is not found): run this where jobs are"
+                             " submitted, or without --memento-slurm")  # fmt: skip
+        store, refreshes = self.options.store, self.options.cache is Cache.REFRESH
+        if refreshes:
+            for nodeid in nodeids:
+                store.forget_checkpoint(self._bound(nodeid).experiment.key)
+        for directory in outdated(store.root):
+            shutil.rmtree(directory, ignore_errors=True)
+        submission = Submission.new(
+            store.root, self._groups(nodeids), store.rights, refreshes=refreshes
+        )
+        jobs: list[str] = []
+        try:
+            for job in self._jobs(submission):
+                path = submission.directory / f"{job.group}.sh"
+                path.write_text(job.script, encoding="utf-8")
+                jobs.append(cluster.submit(path, job.options))
+                submission = submission.submitted(jobs)
+        except SlurmError:
+            cluster.cancel(jobs, only_waiting=False)
+            shutil.rmtree(submission.directory, ignore_errors=True)
+            raise
+        left = set(nodeids)
+        self._watched.append(_Watched(submission, Tail(submission), left))
+        return submission
+
+    def _groups(self, nodeids: Sequence[str]) -> list[Group]:
+        by_resources: dict[Resources, list[Item]] = defaultdict(list)
+        for nodeid in nodeids:
+            wanted = resources_of(self._items[nodeid], self.asked.resources)
+            bound = self._bound(nodeid)
+            key, past = bound.experiment.key, bound.standing.past
+            found = self.options.store.find(key) or self.options.store.find(key, Outcome.FAILED)
+            before = found.ended if found else past.ended if past else None
+            by_resources[wanted].append(Item(nodeid, key.experiment, key.stem, before))
+        return [
+            Group(tuple(items), min(self.asked.tasks, len(items)), resources)
+            for resources, items in by_resources.items()
+        ]
+
+    def _jobs(self, submission: Submission) -> list[Job]:
+        store, here = self.options.store, self.config.invocation_params.dir
+        typed = for_tasks(iter([str(text) for text in self.config.invocation_params.args]))
+        arguments = (*typed, f"--memento-dir={Path(os.path.abspath(store.root))}")
+        return [
+            Job(
+                directory=Path(os.path.abspath(submission.directory)),
+                group=number,
+                tasks=group.tasks,
+                resources=group.resources,
+                token=submission.token,
+                store=store.root,
+                project=here,
+                setup=self.asked.setup,
+                python=self.asked.python,
+                arguments=arguments,
+            )
+            for number, group in enumerate(submission.groups)
+        ]
+
+    def _show_scripts(self) -> None:
+        groups = self._groups([nodeid for nodeid in self._items if nodeid in self._left])
+        shown = Submission(self.options.store.root / "slurm/SUBMISSION", tuple(groups))
+        for job, group in zip(self._jobs(shown), groups, strict=True):
+            items = len(group.items)
+            self._say(f"memento: would submit {items} experiment{'s' * (items > 1)} as this array:")
+            for line in job.script.splitlines():
+                self._say(line)
+        self.allowance.stop("--memento-slurm-dry-run")
+
+    # -- watching ----------------------------------------------------------------------------------
+
+    def _watch(self, session: pytest.Session) -> None:
+        while self._left and not session.shouldstop:
+            has_news = self._listen()
+            if session.shouldfail and not self._is_halted:
+                self.halt(str(session.shouldfail))
+            if not self._left:
+                break
+            if time.monotonic() - self._store_at >= _STORE_LOOKED_EACH:
+                self._store_at = time.monotonic()
+                self._look_into_store()
+            if has_news or time.monotonic() - self._asked_at >= _ASKED_EACH:
+                self._ask()
+            if all(each.is_over or not each.left for each in self._watched):
+                self._listen()
+                self._look_into_store()
+                if not self._left or not self._go_on():
+                    break
+            time.sleep(_LOOKED_EACH)
+        for each in self._watched:
+            if not self._left or each.is_over:
+                if not each.is_over:
+                    cluster.cancel(each.submission.jobs, only_waiting=True)
+                each.submission.see()
+
+    def _listen(self) -> bool:
+        """Report what tasks have done, and tell whether one has ended."""
+        has_news = False
+        for each in self._watched:
+            for said in each.tail.new():
+                if "reports" in said:
+                    self._replay(said)
+                elif "begun" in said:
+                    each.begun[str(said["begun"])] = str(said["node"])
+                    each.ended.pop(str(said["begun"]), None)
+                elif "ended" in said:
+                    each.ended[str(said["ended"])] = str(said.get("status", ""))
+                    has_news = True
+                elif "changed" in said:
+                    each.changed |= dict.fromkeys(said["changed"], str(said.get("on", "")))
+        return has_news
+
+    def _replay(self, said: Mapping[str, Any]) -> None:
+        """Report what a task has run as if it had run here."""
+        nodeid = str(said.get("nodeid"))
+        if nodeid not in self._left or said.get("stem") != self._bound(nodeid).experiment.key.stem:
+            return
+        hook = self.config.hook
+        reports = [
+            hook.pytest_report_from_serializable(config=self.config, data=dict(data))
+            for data in said["reports"]
+        ]
+        if not any(told(report) is not None for report in reports):
+            return
+        item = self._items[nodeid]
+        hook.pytest_runtest_logstart(nodeid=nodeid, location=item.location)
+        for report in reports:
+            hook.pytest_runtest_logreport(report=report)
+        hook.pytest_runtest_logfinish(nodeid=nodeid, location=item.location)
+        self._done(nodeid)
+
+    def _look_into_store(self) -> None:
+        """Report what others than the tasks have computed, or a task that could not tell."""
+        store = self.options.store
+        before = {
+            item.nodeid: item.before
+            for each in self._watched
+            for group in each.submission.groups
+            for item in group.items
+        }
+        for nodeid in sorted(self._left):
+            bound = self._bound(nodeid)
+            key = bound.experiment.key
+            passed = store.find(key)
+            failed = store.find(key, Outcome.FAILED) if passed is None else None
+            found = passed or failed
+            if found is None or found.ended == before.get(nodeid):
+                continue
+            if time.time() - found.ended < 2 * _STORE_LOOKED_EACH:
+                continue  # its report may be on the way
+            where = f"pid {found.pid} on {found.host}"
+            if passed is not None and (hit := find_hit(key, store, self.options.root)):
+                bound.standing, bound.where = hit, where
+                self._report(nodeid, Ended.CACHED)
+            elif failed is not None:
+                bound.record = failed
+                text = store.details(failed).get("traceback", "")
+                self._report(
+                    nodeid, Ended.FAILED, f"{failed.error} [in another session: {where}]\n\n{text}"
+                )
+
+    def _report(self, nodeid: str, ended: Ended, message: str = "") -> None:
+        bound, item = self._bound(nodeid), self._items[nodeid]
+        known = what_to_tell(bound, ended)
+        report_in_one(self.config.hook, nodeid, item.location, known, message)
+        self._done(nodeid)
+
+    def _done(self, nodeid: str) -> None:
+        self._left.discard(nodeid)
+        self._tries = 0
+        for each in self._watched:
+            each.left.discard(nodeid)
+
+    def _ask(self) -> None:
+        """See what Slurm says of the tasks."""
+        self._asked_at = time.monotonic()
+        for each in self._watched:
+            if each.is_over:
+                continue
+            found = cluster.elements(each.submission.jobs)
+            if found is None:  # it does not answer now
+                continue
+            each.elements = found or each.elements
+            each.is_over = all(element.is_over for element in found)
+        if any(each.is_over for each in self._watched):
+            self._listen()
+
+    def _go_on(self) -> bool:
+        """Submit again what tasks have left behind that died, unless somebody wants it so."""
+        if self._is_halted:
+            return False
+        over = [each for each in self._watched if each.left]
+        for each in over:
+            each.submission.see()
+        if changed := {n: on for each in over for n, on in each.changed.items() if n in self._left}:
+            node = next(iter(changed.values()))
+            self.allowance.stop(
+                f"on {node} their code or data is not what was submitted; if you have changed it,"
+                " run the same command again"
+            )
+            return False
+        elements = [element for each in over for element in each.elements]
+        if any(element.state == "CANCELLED" for element in elements):
+            self.allowance.stop("their tasks were cancelled")
+            return False
+        for each in over:
+            for element in each.elements:
+                if element.name not in each.begun:
+                    self.allowance.stop(self._why_not_begun(each, element))
+                    return False
+        self._tries += 1
+        if self._tries > _TRIES:
+            self.allowance.stop(f"{_TRIES} times in turn their tasks ended without a result")
+            return False
+        self._watched = [each for each in self._watched if each not in over]
+        try:
+            new = self._submit(self._uncovered())
+        except (SlurmError, OSError) as error:
+            self.allowance.stop(str(error))
+            return False
+        if new is not None:
+            self._say(
+                f"memento: tasks have ended without a result; submitted again as {_arrays([new])}"
+            )
+        self._asked_at = float("-inf")
+        return new is not None
+
+    def _why_not_begun(self, watched: _Watched, element: Element) -> str:
+        lines = watched.submission.last_lines(element.name)
+        node = element.node or "its node"
+        if not lines:
+            return (
+                f"task {element.name} ended on {node} and left no output: is"
+                f" {self.options.store.root} not shared with {node}?"
+            )
+        for line in lines:
+            self._say(f"  {line}", red=True)
+        own = next((line for line in lines if line.startswith("memento: ")), "")
+        why = own.removeprefix("memento: ") or "its last lines are above"
+        return f"task {element.name} ended on {node} before it began ({element.state}): {why}"
+
+    # -- telling -----------------------------------------------------------------------------------
+
+    def _bound(self, nodeid: str) -> Bound:
+        return self._items[nodeid].stash[BOUND]
+
+    def _say_how_to_come_back(self, what: str) -> None:
+        watched = [each.submission for each in self._watched]
+        jobs = " ".join(job for each in watched for job in each.jobs)
+        self._say(f"memento: {what} {_arrays(watched)}")
+        self._say(f"memento: attach: the same command again; cancel: scancel {jobs}")
+
+    def _say(self, line: str, **markup: bool) -> None:
+        reporter = self.config.pluginmanager.getplugin("terminalreporter")
+        if reporter is not None:
+            reporter.ensure_newline()
+            reporter.write_line(line, **markup)
+
+
+def _arrays(found: Sequence[Submission]) -> str:
+    jobs = [job for submission in found for job in submission.jobs]
+    return f"Slurm job array{'s' * (len(jobs) > 1)} {', '.join(jobs)}"
