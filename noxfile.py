@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -56,6 +57,18 @@ def neighbours(session: nox.Session) -> None:
         session.run("python", "-c", f"import {module}")
     off = [part for name in ("randomly", "sugar", "rerunfailures") for part in ("-p", f"no:{name}")]
     session.run("pytest", *off, "-k", "neighbour or randomly", *session.posargs)
+
+
+@nox.session
+def slurm(session: nox.Session) -> None:
+    """Run the tests that need a Slurm cluster, on the one that SLURM_CONF names."""
+    configuration = session.env.get("SLURM_CONF") or os.environ.get("SLURM_CONF")
+    if not configuration:
+        session.error('start a cluster first: see "Slurm" in CONTRIBUTING.md')
+    session.install(".[test]")
+    # Where all its nodes see it: each may have a /tmp of its own.
+    directory = Path(configuration).parents[1] / "pytest"
+    session.run("pytest", "tests/slurm", f"--basetemp={directory}", *session.posargs)
 
 
 @nox.session

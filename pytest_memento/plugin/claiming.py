@@ -115,11 +115,12 @@ class Claiming:
     def _look_again(self, bound: Bound, hold: Hold) -> None:
         """See what other sessions have done to the experiment since this one looked."""
         key, store = bound.experiment.key, self.options.store
-        found = find_hit(key, store, self.options.root) if self.options.reads else None
+        looks = self.options.reads or self.options.order is not None
+        found = find_hit(key, store, self.options.root) if looks else None
         if found is not None and not self._is_to_replace(found, bound):
             bound.standing = found
             bound.where = _where(store.find(key))
-        elif self.options.reads and (failed := self._failure_elsewhere(bound)) is not None:
+        elif looks and (failed := self._failure_elsewhere(bound)) is not None:
             known, bound.record = store.details(failed), failed
             where = f"in another session: {_where(failed)}"
             bound.refused = f"{failed.error} [{where}]\n\n{known['traceback']}"

@@ -208,7 +208,7 @@ class Execution:
         return True
 
     def _is_hit(self, item: pytest.Item, bound: Bound) -> bool:
-        return self.options.reads and is_hit(item, bound)
+        return (self.options.reads or bool(bound.where)) and is_hit(item, bound)
 
     def _is_missing(self, item: pytest.Item, bound: Bound) -> bool:
         """Whether a result is wanted that is not stored, and may not be computed."""
@@ -231,7 +231,7 @@ class Execution:
         if bound is None or isinstance(item, Hit):  # which then a mark skips
             return
         store, key = bound.beside or self.options.store, bound.experiment.key
-        if self.options.cache is Cache.REFRESH:
+        if self.options.cache is Cache.REFRESH and self.options.order is None:
             store.forget_checkpoint(key)
         store.start_clean(key)
         attempt = Attempt(bound.experiment, store, self.options.root, self.options.command)

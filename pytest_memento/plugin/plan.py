@@ -34,6 +34,8 @@ def runs(item: pytest.Item, options: Options) -> bool:
         return False
     if options.cache is Cache.ONLY:
         return bound.beside is not None
+    if bound.where:
+        return False
     return not (options.reads and is_hit(item, bound))
 
 

@@ -2,6 +2,7 @@
 
 cluster       its commands: sbatch, squeue, scancel, scontrol
 script        the batch script of an array whose tasks claim experiments
+relay         between xdist and srun
 submission    the files in the store by which tasks and those who watch know of each other
 """
 

@@ -130,8 +130,9 @@ class Submission:
 
         :raises OSError: it cannot be written.
         """
-        groups = [replace(g, job=job) for g, job in zip(self.groups, jobs, strict=False)]
-        made = replace(self, groups=tuple(groups))
+        rest = [""] * (len(self.groups) - len(jobs))
+        named = zip(self.groups, [*jobs, *rest], strict=True)
+        made = replace(self, groups=tuple(replace(group, job=job) for group, job in named))
         made.write()
         return made
 

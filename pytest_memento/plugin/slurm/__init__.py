@@ -50,15 +50,14 @@ def prepare(config: pytest.Config) -> int | None:
 
 def _obey(option: object, *, is_worker: bool) -> None:
     """Have a task run what was submitted, whatever the same options would choose by now."""
-    settings = {
+    settings: dict[str, object] = {
         "lf": False, "failedfirst": False, "newfirst": False, "stepwise": False,
-        "cacheclear": False, "memento_cache": "use", "memento_select": None,
+        "memento_select": None,
         "memento_accept": None, "memento_limit": None, "memento_slurm": None, "xmlpath": None,
     }  # fmt: skip
-    for name, value in settings.items():
-        if hasattr(option, name):
-            setattr(option, name, value)
     # A worker that dies is replaced, so that one experiment does not take the task with it.
     if not is_worker and getattr(option, "numprocesses", 0) is None:
-        for name, value in {"numprocesses": 1, "tx": ["popen"], "dist": "load"}.items():
+        settings |= {"numprocesses": 1, "tx": ["popen"], "dist": "load"}
+    for name, value in settings.items():
+        if hasattr(option, name):
             setattr(option, name, value)

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from pytest_memento.plugin.slurm.asking import Asked
+from pytest_memento.slurm import relay
 
 INPUT = "memento_remote"
 _SRUN = ("srun", "--ntasks=1", "--nodes=1", "--exact", "--unbuffered", "--quiet")
@@ -49,11 +50,13 @@ def use_allocation(config: pytest.Config, asked: Asked) -> None:
     cpus = dict(asked.resources.named).get("cpus", os.environ.get("SLURM_CPUS_PER_TASK", "1"))
     number = min(asked.tasks, places(os.environ, int(cpus)) or asked.tasks)
     each = [f"--cpus-per-task={cpus}", *_of_each(asked)]
-    python = shlex.join([*_SRUN, *each]) + " " + asked.python
+    own = [sys.executable, "-u", relay.__file__, *_SRUN, *each, "--"]
+    python = f"{shlex.join(own)} {asked.python}"
+    os.environ[relay.SETUP] = "\n".join(asked.setup)
     option = config.option
     option.numprocesses, option.dist = None, "load"
     option.tx = [f"popen//python={python}"] * number
-    config.pluginmanager.register(Remote(), "memento-remote")
+    config.pluginmanager.register(Remote(number, asked.tasks), "memento-remote")
 
 
 def _of_each(asked: Asked) -> list[str]:
@@ -90,7 +93,21 @@ def adapt_worker(config: pytest.Config) -> None:
 
 
 class Remote:
-    """Tells workers that they may be on another node."""
+    """Tells workers that they may be on another node.
+
+    :param number: how many there are.
+    :param asked: how many were asked for.
+    """
+
+    def __init__(self, number: int, asked: int) -> None:
+        self._number = number
+        self._asked = asked
+
+    def pytest_report_header(self) -> str | None:
+        """Say where there are fewer workers than were asked for."""
+        if self._number == self._asked:
+            return None
+        return f"memento: the allocation has room for {self._number} of {self._asked} workers"
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_configure_node(self, node: Any) -> None:

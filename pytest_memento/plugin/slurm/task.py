@@ -14,7 +14,6 @@ from typing import Any
 
 import pytest
 
-from pytest_memento.experiment import Standing, Status
 from pytest_memento.plugin.bound import BOUND
 from pytest_memento.plugin.options import Options
 from pytest_memento.plugin.reports import Ended, told
@@ -52,7 +51,6 @@ class Ordered:
                 changed.append(item.nodeid)
                 dropped.append(item)
             else:
-                self._forget_what_was(item)
                 kept.append(item)
         found = {item.nodeid for item in items}
         changed += [nodeid for nodeid in self.order.items if nodeid not in found]
@@ -61,14 +59,6 @@ class Ordered:
         if dropped:
             config.hook.pytest_deselected(items=dropped)
             items[:] = kept
-
-    def _forget_what_was(self, item: pytest.Item) -> None:
-        """Have what was stored before not stand for a run, where all is to run again."""
-        bound = item.stash[BOUND]
-        past = bound.standing.past
-        is_old = past is not None and past.ended == self.order.items[item.nodeid].before
-        if self.order.submission.refreshes and is_old and bound.standing.status is Status.CACHED:
-            bound.standing = Standing(Status.STALE, "run again", past, replaces=True)
 
 
 class Task:

@@ -47,7 +47,13 @@ from pytest_memento.slurm.submission import outdated, submissions
 _LOOKED_EACH = 0.5
 """Seconds between two looks at the notes."""
 _ASKED_EACH = 15.0
-"""Seconds between two questions to squeue, while nothing shows that something has changed."""
+"""Seconds between two questions to squeue, while nothing shows that something has changed: fewer
+after something has, twice as many each time."""
+_ASKED_FIRST = 1.0
+_SURE = 2.0
+"""Seconds for which all tasks must have ended: one that is put back into the queue seems to."""
+_RETURNS = 60.0
+"""Seconds in which Slurm puts a task back that asks for it."""
 _STORE_LOOKED_EACH = 3.0
 """Seconds between two looks at the store, for what others than our tasks compute."""
 _PATIENCE = 60.0
@@ -64,17 +70,37 @@ class _Watched:
     :param tail: reads its notes.
     :param left: node ids that have not ended.
     :param begun: tasks that have begun -> where.
-    :param ended: tasks that said that they have ended -> how.
+    :param ended: tasks that said that they have ended.
+    :param returning: tasks that go back into the queue -> since when.
+    :param changed: node ids that are not what was submitted -> where.
+    :param elements: the tasks, as Slurm has them.
+    :param over_since: when all were first seen to have ended.
     """
 
     submission: Submission
     tail: Tail
     left: set[str]
     begun: dict[str, str] = field(default_factory=dict)
-    ended: dict[str, str] = field(default_factory=dict)
+    ended: set[str] = field(default_factory=set)
+    returning: dict[str, float] = field(default_factory=dict)
     changed: dict[str, str] = field(default_factory=dict)
     elements: list[Element] = field(default_factory=list)
-    is_over: bool = False
+    over_since: float | None = None
+
+    @property
+    def is_over(self) -> bool:
+        """Whether all its tasks have ended."""
+        return self.over_since is not None and time.monotonic() - self.over_since >= _SURE
+
+    def look(self, elements: list[Element]) -> None:
+        """See what Slurm says of its tasks; nothing is said of those that ended long ago."""
+        self.elements = elements or self.elements
+        now = time.monotonic()
+        is_over = all(
+            element.is_over and now - self.returning.get(element.name, -_RETURNS) >= _RETURNS
+            for element in elements
+        )
+        self.over_since = (self.over_since or now) if is_over else None
 
 
 class Watching:
@@ -94,6 +120,7 @@ class Watching:
         self._left: set[str] = set()
         self._watched: list[_Watched] = []
         self._asked_at = float("-inf")
+        self._pause = _ASKED_FIRST
         self._store_at = time.monotonic()
         self._is_halted = False
         self._tries = 0
@@ -115,7 +142,7 @@ class Watching:
         for each in self._watched:
             each.submission.halt(why)
             cluster.cancel(each.submission.jobs, only_waiting=True)
-        self._asked_at = float("-inf")
+        self._pause = _ASKED_FIRST
 
     def end_others(self) -> None:
         """Leave the tasks alone: they go on without us."""
@@ -259,8 +286,11 @@ class Watching:
                 left -= theirs
                 self._watched.append(_Watched(submission, Tail(submission), theirs))
                 attached.append(submission)
-        self._listen()
         self._ask()
+        if any(each.over_since is not None for each in self._watched):
+            time.sleep(_SURE)
+            self._ask()
+        self._listen()
         for each in list(self._watched):
             if each.is_over:  # it has told what it can
                 self._watched.remove(each)
@@ -362,9 +392,12 @@ class Watching:
             if time.monotonic() - self._store_at >= _STORE_LOOKED_EACH:
                 self._store_at = time.monotonic()
                 self._look_into_store()
-            if has_news or time.monotonic() - self._asked_at >= _ASKED_EACH:
+            if has_news or self._is_ending():
+                self._pause = _ASKED_FIRST
+            if time.monotonic() - self._asked_at >= self._pause:
                 self._ask()
-            if all(each.is_over or not each.left for each in self._watched):
+                self._pause = min(2 * self._pause, _ASKED_EACH)
+            if self._is_over():
                 self._listen()
                 self._look_into_store()
                 if not self._left or not self._go_on():
@@ -376,6 +409,14 @@ class Watching:
                     cluster.cancel(each.submission.jobs, only_waiting=True)
                 each.submission.see()
 
+    def _is_ending(self) -> bool:
+        """Whether all tasks have said that they end: what is left will be nobody's."""
+        elements = [(each, e) for each in self._watched for e in each.elements]
+        return bool(elements) and all(e.is_over or e.name in each.ended for each, e in elements)
+
+    def _is_over(self) -> bool:
+        return all(each.is_over or not each.left for each in self._watched)
+
     def _listen(self) -> bool:
         """Report what tasks have done, and tell whether one has ended."""
         has_news = False
@@ -385,9 +426,13 @@ class Watching:
                     self._replay(said)
                 elif "begun" in said:
                     each.begun[str(said["begun"])] = str(said["node"])
-                    each.ended.pop(str(said["begun"]), None)
+                    each.ended.discard(str(said["begun"]))
+                    each.returning.pop(str(said["begun"]), None)
                 elif "ended" in said:
-                    each.ended[str(said["ended"])] = str(said.get("status", ""))
+                    each.ended.add(str(said["ended"]))
+                    has_news = True
+                elif "returns" in said:
+                    each.returning[str(said["returns"])] = time.monotonic()
                     has_news = True
                 elif "changed" in said:
                     each.changed |= dict.fromkeys(said["changed"], str(said.get("on", "")))
@@ -458,15 +503,9 @@ class Watching:
         """See what Slurm says of the tasks."""
         self._asked_at = time.monotonic()
         for each in self._watched:
-            if each.is_over:
-                continue
-            found = cluster.elements(each.submission.jobs)
-            if found is None:  # it does not answer now
-                continue
-            each.elements = found or each.elements
-            each.is_over = all(element.is_over for element in found)
-        if any(each.is_over for each in self._watched):
-            self._listen()
+            found = None if each.is_over else cluster.elements(each.submission.jobs)
+            if found is not None:  # it may not answer now
+                each.look(found)
 
     def _go_on(self) -> bool:
         """Submit again what tasks have left behind that died, unless somebody wants it so."""
@@ -505,7 +544,7 @@ class Watching:
             self._say(
                 f"memento: tasks have ended without a result; submitted again as {_arrays([new])}"
             )
-        self._asked_at = float("-inf")
+        self._pause = _ASKED_FIRST
         return new is not None
 
     def _why_not_begun(self, watched: _Watched, element: Element) -> str:
