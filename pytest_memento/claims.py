@@ -148,7 +148,9 @@ def claimed_if_free(path: Path) -> Iterator[bool]:
 
 def is_held(path: Path) -> bool:
     """Whether somebody holds the claim at *path*, or might: a lock of others cannot be tried."""
-    if not os.path.lexists(path):
+    try:
+        before = os.lstat(path)
+    except OSError:
         return False
     lock = lock_for(path)
     try:
@@ -156,6 +158,9 @@ def is_held(path: Path) -> bool:
     except OSError:
         return os.path.lexists(path)
     if is_free:
+        # By its time it is told how long ago it was left behind; older versions of filelock write.
+        with contextlib.suppress(OSError):
+            os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
         lock.release()
     return not is_free and os.path.lexists(path)
 

@@ -340,7 +340,9 @@ def test_those_who_try_a_claim_leave_it_to_whom_the_store_is_for(
 def test_a_lock_file_that_was_left_behind(path: Path) -> None:
     path.parent.mkdir(parents=True)
     path.touch()
+    os.utime(path, (1000, 1000))
     assert not is_held(path)
+    assert path.stat().st_mtime == 1000
 
 
 def test_lock_files_stay_until_the_end(root: Path, claims: Claims) -> None:
