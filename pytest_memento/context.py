@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import warnings
-from collections.abc import Iterable, Iterator, Mapping, Sized
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sized
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -49,6 +49,8 @@ class Context:
         self._files: dict[str, Digest] = {}
         self._series: Series = {}
         self._progress: tuple[Number, Number] | None = None
+        self.on_checkpoint: Callable[[], None] | None = None
+        """Called when a checkpoint is whole."""
 
     @property
     def config(self) -> Config:
@@ -95,6 +97,8 @@ class Context:
         except (StoreError, UnstorableError) as error:
             # Where in the store it came up helps nobody.
             raise error.with_traceback(None) from None
+        if self.on_checkpoint is not None:
+            self.on_checkpoint()
 
     def restore(self, default: Any = None) -> Any:
         """Return what an earlier, unfinished run of this very experiment saved last.

@@ -44,6 +44,7 @@ from pytest_memento.plugin.seeding import Seeding
 from pytest_memento.plugin.selection import Selection
 from pytest_memento.plugin.shortcut import Shortcut
 from pytest_memento.plugin.slurm.asking import ASKED, Mode
+from pytest_memento.plugin.slurm.room import Room
 from pytest_memento.plugin.slurm.task import Ordered, Task
 from pytest_memento.plugin.slurm.watching import Watching
 from pytest_memento.plugin.stopping import Interrupts, PatientWorker, allowance_of
@@ -88,7 +89,7 @@ def pytest_configure(config: pytest.Config) -> None:
     execution = Execution(chosen, allowance)
     plugins = [*_of_all(chosen, config, execution)]
     if is_worker:
-        plugins += _of_workers(config, execution, is_scheduled=is_scheduled)
+        plugins += _of_workers(chosen, config, execution, is_scheduled=is_scheduled)
     if chosen.verify is not None:  # after these, so that it comes before them
         plugins.append(("verification", Verification(chosen, chosen.verify)))
     if not is_worker:
@@ -128,7 +129,7 @@ def _of_all(options: Options, config: pytest.Config, execution: Execution) -> It
 
 
 def _of_workers(
-    config: pytest.Config, execution: Execution, *, is_scheduled: bool
+    options: Options, config: pytest.Config, execution: Execution, *, is_scheduled: bool
 ) -> Iterator[Named]:
     """Yield what the workers of xdist have."""
     worker = Worker(config, is_scheduled=is_scheduled)
@@ -136,7 +137,12 @@ def _of_workers(
     yield "worker", worker
     if is_scheduled:
         yield "idling", Idling()
-        yield "patience", PatientWorker(execution.leave, worker.is_over)
+        want = None
+        if options.order is not None:
+            room = Room(worker.ready)
+            want = room.want
+            yield "room", room
+        yield "patience", PatientWorker(execution.leave, worker.is_over, want)
 
 
 def _of_those_who_watch(
@@ -151,7 +157,9 @@ def _of_those_who_watch(
     if isinstance(runs, Watching):  # after the progress, which is to go on around it
         yield "watching", runs
     else:
-        yield "interrupts", Interrupts(runs.allowance, runs, task.make_room if task else None)
+        if task is not None and isinstance(runs, Execution):
+            yield "room", runs.room
+        yield "interrupts", Interrupts(runs.allowance, runs, task.returns if task else None)
     if task is not None:
         yield "task", task
 

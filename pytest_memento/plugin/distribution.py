@@ -44,6 +44,7 @@ _INPUT = "memento_notes"
 _SCHEDULED = "memento_scheduled"
 _OUTPUT = "memento_refused"
 _OVER = "over"
+_READY = "ready"
 _MOMENT = 1.0
 """Seconds in which the controller has answered a signal that all processes got."""
 
@@ -89,6 +90,10 @@ class Worker:
                 "checkpoint": str(store.checkpoint(key)),
             }
             self._running.write(json.dumps({**note, "record": record.to_json()}))
+
+    def ready(self) -> None:
+        """Say that what runs has come to a checkpoint, and waits to be ended."""
+        self._leave(_READY, True)
 
     def is_over(self) -> bool:
         """Tell whether the controller has ended the session: all may have got the same signal."""
@@ -244,11 +249,24 @@ class Controller:
     def end_others(self) -> None:
         """End the workers of this machine: xdist would wait for what they run."""
         (Path(self._directory.name) / _OVER).touch()
+        self._signal(signal.SIGTERM)
+
+    def make_room(self) -> None:
+        """Have what runs stop at its next checkpoint."""
+        self._signal(signal.SIGUSR2)
+
+    def has_room(self) -> bool:
+        """Whether all that runs has stopped at one."""
+        work = self._scheduling.work if self._scheduling is not None else None
+        running = list(work.running()) if work is not None else []
+        return all(self._read(f"{node.gateway.id}.{_READY}") for node, _, _ in running)
+
+    def _signal(self, number: int) -> None:
         for path in Path(self._directory.name).glob("*.pid"):
             with contextlib.suppress(OSError, ValueError):
                 where, pid = json.loads(path.read_text())
                 if where == host():
-                    os.kill(pid, signal.SIGTERM)
+                    os.kill(pid, number)
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_xdist_node_collection_finished(self, node: Any) -> None:

@@ -24,6 +24,7 @@ from pytest_memento.plugin.options import Cache, Options
 from pytest_memento.plugin.plan import in_turn, runs, tasks_of
 from pytest_memento.plugin.progress import Now, Running
 from pytest_memento.plugin.reports import Ended, attach, report_in_one, what_to_tell
+from pytest_memento.plugin.slurm.room import Room
 from pytest_memento.pulse import Pulse
 from pytest_memento.schedule import Allowance, Schedule
 
@@ -43,6 +44,8 @@ class Execution:
         self.allowance = allowance
         self.running: pytest.Item | None = None
         """The experiment that is running now."""
+        self.room = Room(self._stand_by)
+        self._is_at_checkpoint = False
         self.notes: list[Path] = []
         """Files that show what runs here, beside the one in the store."""
         self._pulse = Pulse()
@@ -71,6 +74,17 @@ class Execution:
 
     def end_others(self) -> None:
         """End the other processes of the session: there are none."""
+
+    def make_room(self) -> None:
+        """Have what runs stop at its next checkpoint."""
+        self.room.want()
+
+    def has_room(self) -> bool:
+        """Whether it has stopped at one; or has ended, and nothing comes after it."""
+        return self._is_at_checkpoint or self.running is None
+
+    def _stand_by(self) -> None:
+        self._is_at_checkpoint = True
 
     def leave(self) -> None:
         """Say that nothing runs here any more: the process is about to end."""

@@ -18,10 +18,12 @@ import pytest
 
 from pytest_memento.plugin.bound import BOUND
 from pytest_memento.plugin.options import Options
+from pytest_memento.plugin.slurm.room import end_when
 from pytest_memento.schedule import Allowance
 
 _CTRL_C = "Ctrl-C"
 _ENDING = ("SIGTERM", "SIGHUP")
+_TIME_IS_OVER = "SIGUSR2"
 
 
 class Runs(Protocol):
@@ -38,6 +40,16 @@ class Runs(Protocol):
 
     def end_others(self) -> None:
         """End the other processes of the session."""
+
+
+class MakesRoom(Runs, Protocol):
+    """Where experiments run that can stop at a checkpoint."""
+
+    def make_room(self) -> None:
+        """Have what runs stop at its next checkpoint."""
+
+    def has_room(self) -> bool:
+        """Whether all that runs has stopped at one."""
 
 
 def allowance_of(
@@ -67,16 +79,18 @@ class Interrupts:
 
     :param allowance: what may be begun.
     :param runs: where they run.
-    :param make_room: called when Slurm says that the time is nearly over, by SIGUSR2.
+    :param returns: for a task of Slurm: told that its time is nearly over, which SIGUSR2 says.
     """
 
     def __init__(
-        self, allowance: Allowance, runs: Runs, make_room: Callable[[], None] | None = None
+        self, allowance: Allowance, runs: MakesRoom, returns: Callable[[], None] | None = None
     ) -> None:
         self._allowance = allowance
         self._runs = runs
-        self._make_room = make_room
-        self._signals = _ENDING if make_room is None else (*_ENDING, "SIGUSR2")
+        self._returns = returns
+        self._signals = _ENDING if returns is None else (*_ENDING, _TIME_IS_OVER)
+        self._has_begun_to_end = False
+        self._is_over = False
         self._is_asked = False
         self._ended_by = 0
 
@@ -86,7 +100,10 @@ class Interrupts:
         if not _can_be_asked(session):
             return (yield)
         with _interrupted_by(self._answer), _ending_by(self._leave, self._signals):
-            result = yield
+            try:
+                result = yield
+            finally:
+                self._is_over = True
         if self._is_asked:
             raise session.Interrupted(f"{_CTRL_C}; what was running has been finished")
         return result
@@ -112,9 +129,10 @@ class Interrupts:
 
     def _leave(self, number: int) -> None:
         __tracebackhide__ = True
-        if self._make_room is not None and signal.Signals(number).name == "SIGUSR2":
+        if signal.Signals(number).name == _TIME_IS_OVER:
             self._make_room()
-        elif not self._runs.has_experiments():
+            return
+        if not self._runs.has_experiments() and not self._has_begun_to_end:
             _die_by(number)
         if self._ended_by:  # once is enough: fixtures are being torn down
             return
@@ -124,17 +142,39 @@ class Interrupts:
         # No failure: what runs can go on another time.
         pytest.exit(f"memento: ended by {name}")
 
+    def _make_room(self) -> None:
+        if self._has_begun_to_end or self._returns is None:
+            return
+        self._has_begun_to_end = True
+        self._returns()
+        self._runs.halt("the time is nearly over")
+        self._runs.make_room()
+
+        def end() -> None:
+            if not self._is_over:
+                os.kill(os.getpid(), signal.SIGTERM)
+
+        end_when(self._runs.has_room, end)
+
 
 class PatientWorker:
     """Has a worker of xdist leave the first Ctrl-C to its controller: all processes get it.
 
     :param leave: says that nothing runs here any more.
     :param is_over: tells whether the controller has ended the session, given a moment.
+    :param make_room: for a task of Slurm: has what runs stop at its next checkpoint.
     """
 
-    def __init__(self, leave: Callable[[], None], is_over: Callable[[], bool]) -> None:
+    def __init__(
+        self,
+        leave: Callable[[], None],
+        is_over: Callable[[], bool],
+        make_room: Callable[[], None] | None = None,
+    ) -> None:
         self._leave = leave
         self._is_over = is_over
+        self._make_room = make_room
+        self._signals = _ENDING if make_room is None else (*_ENDING, _TIME_IS_OVER)
 
     @pytest.hookimpl(wrapper=True)
     def pytest_runtestloop(self, session: pytest.Session) -> Generator[None, Any, Any]:
@@ -152,6 +192,9 @@ class PatientWorker:
         def die(number: int) -> None:
             __tracebackhide__ = True
             nonlocal times
+            if self._make_room is not None and signal.Signals(number).name == _TIME_IS_OVER:
+                self._make_room()
+                return
             if self._is_over():
                 if times > 1:  # fixtures are being torn down
                     return
@@ -160,7 +203,7 @@ class PatientWorker:
             self._leave()
             _die_by(number)
 
-        with _interrupted_by(answer), _ending_by(die):
+        with _interrupted_by(answer), _ending_by(die, self._signals):
             return (yield)
 
 

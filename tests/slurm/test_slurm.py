@@ -345,7 +345,7 @@ def test_the_time_of_a_task_is_over(pytester: pytest.Pytester, notes: Notes, sta
     assert running(pytester) == []
     assert not list(store_of(pytester).rglob("*.lock"))
     be_quick(pytester)
-    slurm("scontrol", "update", f"JobId={array}_0", "StartTime=now")
+    release(array)
     code, output = session.outcome()
     assert code == 0, output
     assert "1 passed" in output
@@ -356,11 +356,43 @@ def test_the_time_of_a_task_is_over(pytester: pytest.Pytester, notes: Notes, sta
     assert submitted(pytester) == 1
 
 
+@pytest.mark.parametrize("workers", [(), ("-n0",), ("-n2",)], ids="".join)
+def test_no_step_is_done_twice(
+    pytester: pytest.Pytester, notes: Notes, start: Start, workers: tuple[str, ...]
+) -> None:
+    """What runs comes to its next checkpoint when the time of its task is nearly over."""
+    pytester.makepyfile(
+        exp_a="""
+        import time
+        from notes import note
+        matrix = {"parameters": {"x": [1, 2]}}
+        def experiment(context, x):
+            for step in range(context.restore(0), 10):
+                time.sleep(0.5)
+                note(f"x={x} step {step}")
+                context.checkpoint(step + 1)
+        """
+    )
+    session = start("--memento-slurm=1", *workers)
+    until(lambda: len(running(pytester)) == 1 + (workers == ("-n2",)))
+    array = array_of(pytester)
+    slurm("scancel", "--signal=USR2", "--batch", f"{array}_0")
+    until(lambda: "PENDING" in slurm("squeue", "--noheader", "--array", "--format=%T"), 10)
+    release(array)
+    code, output = session.outcome()
+    assert code == 0, output
+    assert "2 passed" in output
+    said = notes()
+    assert len(said) == 20
+    assert len(set(said)) == 20
+
+
 def release(array: str) -> bool:
     """Have what was put back into the queue begin now; tell whether nothing waits."""
     waiting = slurm(
         "squeue", "--noheader", "--array", f"--jobs={array}", "--states=PENDING", "--format=%i"
     ).split()
+    time.sleep(1.5 if waiting else 0)  # within the same second Slurm could not start it
     for name in waiting:
         command = ["scontrol", "update", f"JobId={name}", "StartTime=now"]
         subprocess.run(command, check=False, capture_output=True)  # it may have begun meanwhile

@@ -124,7 +124,7 @@ class Task:
 
     # -- making room -------------------------------------------------------------------------------
 
-    def make_room(self) -> None:
+    def returns(self) -> None:
         """Have the task go back into the queue when it has ended: its time is over."""
         self._returns = True
 
