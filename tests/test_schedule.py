@@ -342,6 +342,24 @@ def test_a_limit_does_not_count_what_is_tried_again_or_runs_elsewhere() -> None:
     assert schedule.take("b") == [task]
 
 
+def test_what_leaves_does_not_wait_for_others() -> None:
+    """Only once all that is left was found to run elsewhere, one after the other."""
+    schedule: Schedule[str] = Schedule(unknown(3), leaves=True)
+    schedule.join("a")
+    (first,) = schedule.take("a")
+    schedule.put_off("a", first.number)
+    (second,) = schedule.take("a")
+    schedule.finish("a", second.number)
+    (third,) = schedule.take("a")
+    schedule.put_off("a", third.number)
+    assert not schedule.allowance.stopped  # the first may be free by now
+    (again,) = schedule.take("a")
+    assert again == first
+    schedule.put_off("a", again.number)
+    assert schedule.is_over
+    assert schedule.allowance.stopped == "other sessions run the rest"
+
+
 def test_a_budget() -> None:
     clock = Clock()
     allowance = Allowance(budget=3600, clock=clock)

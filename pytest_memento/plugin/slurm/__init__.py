@@ -51,6 +51,7 @@ def prepare(config: pytest.Config) -> int | None:
 def _obey(option: object, *, is_worker: bool) -> None:
     """Have a task run what was submitted, whatever the same options would choose by now."""
     settings: dict[str, object] = {
+        "basetemp": None,  # tasks would remove each other's
         "lf": False, "failedfirst": False, "newfirst": False, "stepwise": False,
         "memento_select": None,
         "memento_accept": None, "memento_limit": None, "memento_slurm": None, "xmlpath": None,
