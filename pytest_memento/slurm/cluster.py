@@ -89,7 +89,7 @@ def submit(script: Path, options: Iterable[str]) -> str:
 def refusal(text: str) -> str:
     r"""Return in a line what a command of Slurm has to say.
 
-    >>> refusal("sbatch: error: invalid partition: x\\nsbatch: error: Batch job submission failed")
+    >>> refusal("sbatch: error: invalid partition: x\nsbatch: error: Batch job submission failed")
     'invalid partition: x; Batch job submission failed'
     """
     lines = [re.sub(r"^\w+: (error|fatal): ", "", line.strip()) for line in text.splitlines()]
