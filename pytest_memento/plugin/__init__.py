@@ -80,7 +80,7 @@ def pytest_configure(config: pytest.Config) -> None:
     asked = config.stash.get(ASKED, None)
     is_watching = asked is not None and asked.mode is Mode.ARRAY
     allowance = (
-        Allowance()
+        Allowance(budget=chosen.budget)
         if is_watching
         else allowance_of(
             chosen, is_worker=is_worker, is_scheduled=is_scheduled, is_distributed=is_distributed

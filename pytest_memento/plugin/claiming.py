@@ -122,7 +122,8 @@ class Claiming:
             bound.where = _where(store.find(key))
         elif looks and (failed := self._failure_elsewhere(bound)) is not None:
             known, bound.record = store.details(failed), failed
-            where = f"in another session: {_where(failed)}"
+            bound.where = _where(failed)
+            where = f"in another session: {bound.where}"
             bound.refused = f"{failed.error} [{where}]\n\n{known['traceback']}"
         elif hold.attempt > DEATHS and hold.died is not None:
             autopsy = self._give_up(bound.experiment, hold.attempt - 1, hold.died)

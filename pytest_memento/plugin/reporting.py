@@ -21,6 +21,7 @@ from pytest_memento.plugin.options import OPTIONS, Options
 from pytest_memento.plugin.outlook import REMARKS, Outlook, expectations
 from pytest_memento.plugin.progress import Now, State
 from pytest_memento.plugin.reports import Ended, told
+from pytest_memento.plugin.slurm.asking import ASKED
 from pytest_memento.record import Outcome
 from pytest_memento.schedule import Allowance
 
@@ -77,6 +78,8 @@ class Reporting:
 
     def _workers(self) -> int:
         """How many there would be: a dry run starts none."""
+        if (asked := self.config.stash.get(ASKED, None)) is not None:
+            return asked.tasks
         return _workers(self.config) if self.options.collect_only else 1
 
     def header(self, outlook: Outlook, *, workers: int) -> list[str]:

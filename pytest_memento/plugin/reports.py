@@ -45,6 +45,8 @@ def what_to_tell(bound: Bound, ended: Ended) -> dict[str, Any]:
             told["where"] = bound.where
     else:
         told["labels"] = _encodable(bound.experiment.case.labels)
+    if bound.where and ended is Ended.FAILED:
+        told["where"] = bound.where
     if bound.record is not None and ended is Ended.FAILED:
         told |= {"runtime": bound.record.runtime, "memory": bound.record.memory}
     if bound.started and ended not in (Ended.CACHED, Ended.SKIPPED):

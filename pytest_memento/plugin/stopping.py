@@ -22,7 +22,7 @@ from pytest_memento.plugin.slurm.room import end_when
 from pytest_memento.schedule import Allowance
 
 _CTRL_C = "Ctrl-C"
-_ENDING = ("SIGTERM", "SIGHUP")
+ENDING = ("SIGTERM", "SIGHUP")
 _TIME_IS_OVER = "SIGUSR2"
 
 
@@ -88,7 +88,7 @@ class Interrupts:
         self._allowance = allowance
         self._runs = runs
         self._returns = returns
-        self._signals = _ENDING if returns is None else (*_ENDING, _TIME_IS_OVER)
+        self._signals = ENDING if returns is None else (*ENDING, _TIME_IS_OVER)
         self._has_begun_to_end = False
         self._is_over = False
         self._is_asked = False
@@ -99,7 +99,7 @@ class Interrupts:
         """Stop after what runs now; then end the session as an interrupted one."""
         if not _can_be_asked(session):
             return (yield)
-        with _interrupted_by(self._answer), _ending_by(self._leave, self._signals):
+        with _interrupted_by(self._answer), ending_by(self._leave, self._signals):
             try:
                 result = yield
             finally:
@@ -174,7 +174,7 @@ class PatientWorker:
         self._leave = leave
         self._is_over = is_over
         self._make_room = make_room
-        self._signals = _ENDING if make_room is None else (*_ENDING, _TIME_IS_OVER)
+        self._signals = ENDING if make_room is None else (*ENDING, _TIME_IS_OVER)
 
     @pytest.hookimpl(wrapper=True)
     def pytest_runtestloop(self, session: pytest.Session) -> Generator[None, Any, Any]:
@@ -203,7 +203,7 @@ class PatientWorker:
             self._leave()
             _die_by(number)
 
-        with _interrupted_by(answer), _ending_by(die, self._signals):
+        with _interrupted_by(answer), ending_by(die, self._signals):
             return (yield)
 
 
@@ -222,7 +222,7 @@ def _interrupted_by(answer: Callable[[int, FrameType | None], None]) -> Iterator
 
 
 @contextlib.contextmanager
-def _ending_by(answer: Callable[[int], None], names: Sequence[str] = _ENDING) -> Iterator[None]:
+def ending_by(answer: Callable[[int], None], names: Sequence[str] = ENDING) -> Iterator[None]:
     """Have *answer* called by the signals that end a process, where nobody else wants them."""
     wanted = [
         number

@@ -173,18 +173,24 @@ class Submission:
         with contextlib.suppress(OSError):
             (self.directory / "seen").touch()
 
+    def log(self, element: str) -> Path | None:
+        """Return where a task prints; ``None`` for one of another submission.
+
+        :param element: ``<job>_<index>``
+        """
+        job, _, index = element.partition("_")
+        numbers = [number for number, group in enumerate(self.groups) if group.job == job]
+        return self.directory / f"{numbers[0]}-{index}.log" if numbers else None
+
     def last_lines(self, element: str, most: int = 5) -> list[str]:
         """Return the end of what a task has printed.
 
         :param element: ``<job>_<index>``
         """
-        job, _, index = element.partition("_")
-        for number, group in enumerate(self.groups):
-            if group.job == job:
-                with contextlib.suppress(OSError):
-                    path = self.directory / f"{number}-{index}.log"
-                    text = path.read_text(encoding="utf-8", errors="replace")
-                    return [line for line in text.splitlines() if line.strip()][-most:]
+        path = self.log(element)
+        with contextlib.suppress(OSError):
+            text = path.read_text(encoding="utf-8", errors="replace") if path else ""
+            return [line for line in text.splitlines() if line.strip()][-most:]
         return []
 
 

@@ -226,9 +226,9 @@ def test_detach_and_attach(pytester: pytest.Pytester, notes: Notes) -> None:
     assert first.ret == 0
     first.stdout.fnmatch_lines(
         [
-            "memento: submitted as Slurm job array *",
+            "memento: submitted 8 experiments as Slurm job array * (2 tasks)",
             "memento: attach: the same command again; cancel: scancel *",
-            "memento: 8 of 8 experiments were not run: detached",
+            "memento: 8 of 8 experiments were not run: tasks run them",
         ]
     )
     until(lambda: not queue())
@@ -629,8 +629,9 @@ def test_skipped_and_expected_failures(pytester: pytest.Pytester) -> None:
             assert x == 1
         """
     )
-    result = pytester.runpytest_subprocess("--memento-slurm=2")
+    result = pytester.runpytest_subprocess("--memento-slurm=2", "-v", "-rs")
     assert result.parseoutcomes() == {"passed": 1, "skipped": 2, "xfailed": 1}
+    result.stdout.fnmatch_lines(["*SKIPPED (not now)*", "SKIPPED * exp_a.py:*: not now"])
 
 
 IN_STEPS = """
@@ -677,7 +678,8 @@ def test_workers_in_the_present_allocation(pytester: pytest.Pytester, notes: Not
     )  # fmt: skip
     assert done.returncode == 1, done.stdout + done.stderr
     assert "1 failed, 5 passed" in done.stdout
-    assert "the allocation has room for 4 of 6 workers" in done.stdout
+    assert "memento: 4 workers in Slurm job " in done.stdout
+    assert ", which has room for no more" in done.stdout
     assert ran(notes()) == [f"x={n}" for n in range(1, 7)]
     assert "submitted" not in done.stdout
 
@@ -699,3 +701,69 @@ def test_gpus_of_workers(pytester: pytest.Pytester) -> None:
     assert result.parseoutcomes() == {"passed": 4}
     values = [each.value for each in load_results(pytester.path / "exp_a.py")]
     assert all(devices in ("0", "1") for _, devices in values)
+
+
+def test_the_budget_counts_for_all(pytester: pytest.Pytester, notes: Notes) -> None:
+    pytester.makepyfile(exp_a=QUICK.replace("0.2", "1.5"))
+    result = pytester.runpytest_subprocess("--memento-slurm=1", "--memento-budget=4s")
+    assert result.ret == 0
+    assert 0 < result.parseoutcomes()["passed"] < 6
+    result.stdout.fnmatch_lines(["memento: * of 8 experiments were not run: the budget of 4* is*"])
+    assert submitted(pytester) == 1
+
+
+def test_what_was_cancelled_before_is_submitted_again(
+    pytester: pytest.Pytester, notes: Notes, start: Start
+) -> None:
+    steps(pytester, [1])
+    pytester.runpytest_subprocess("--memento-slurm=1", "--memento-slurm-detach")
+    until(lambda: running(pytester))
+    slurm("scancel", array_of(pytester))
+    session = start("--memento-slurm=1")
+    be_quick(pytester)
+    code, output = session.outcome()
+    assert code == 0, output
+    assert "submitted 1 experiment as" in output
+    assert "attached" not in output
+
+
+def test_other_options_while_something_is_submitted(
+    pytester: pytest.Pytester, notes: Notes, start: Start
+) -> None:
+    steps(pytester, [1])
+    pytester.runpytest_subprocess(
+        "--memento-slurm=1", "--memento-slurm-detach", "--memento-slurm-cpus=500"
+    )
+    session = start("--memento-slurm=1", "--memento-slurm-cpus=1")
+    array = array_of(pytester)
+    time.sleep(3)
+    session.interrupt()
+    _, output = session.outcome()
+    assert f"array {array} was submitted with --cpus-per-task=500; for what is asked" in output
+    slurm("scancel", array)
+
+
+def test_a_terminal_that_is_closed(pytester: pytest.Pytester, notes: Notes, start: Start) -> None:
+    steps(pytester, [1])
+    session = start("--memento-slurm=1")
+    until(lambda: running(pytester))
+    session.terminate()
+    code, output = session.outcome()
+    assert code == 128 + signal.SIGTERM
+    assert "memento: attach: the same command again; cancel: scancel" in output
+    assert running(pytester)
+    be_quick(pytester)
+
+
+def test_an_experiment_that_ends_the_session(pytester: pytest.Pytester) -> None:
+    pytester.makepyfile(
+        exp_a="""
+        import pytest
+        matrix = {"parameters": {"x": [1]}}
+        def experiment(x):
+            pytest.exit("I leave")
+        """
+    )
+    result = pytester.runpytest_subprocess("--memento-slurm=1")
+    assert result.ret == pytest.ExitCode.INTERRUPTED
+    result.stdout.fnmatch_lines(["*I leave*", "*not run: 4 times in turn their tasks ended *"])

@@ -13,6 +13,7 @@ import pytest
 
 from pytest_memento.plugin.slurm.asking import Asked
 from pytest_memento.slurm import relay
+from pytest_memento.slurm.cluster import allocation
 
 INPUT = "memento_remote"
 _SRUN = ("srun", "--ntasks=1", "--nodes=1", "--exact", "--unbuffered", "--quiet")
@@ -103,11 +104,11 @@ class Remote:
         self._number = number
         self._asked = asked
 
-    def pytest_report_header(self) -> str | None:
-        """Say where there are fewer workers than were asked for."""
-        if self._number == self._asked:
-            return None
-        return f"memento: the allocation has room for {self._number} of {self._asked} workers"
+    def pytest_report_header(self) -> str:
+        """Say where the workers are, and where there are fewer than were asked for."""
+        room = "" if self._number == self._asked else ", which has room for no more"
+        plural = "" if self._number == 1 else "s"
+        return f"memento: {self._number} worker{plural} in Slurm job {allocation()}{room}"
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_configure_node(self, node: Any) -> None:

@@ -16,7 +16,7 @@ import pytest
 
 from pytest_memento.plugin.bound import BOUND
 from pytest_memento.plugin.options import Options
-from pytest_memento.plugin.reports import Ended, told
+from pytest_memento.plugin.reports import told
 from pytest_memento.plugin.slurm.asking import INPUT, Order
 from pytest_memento.plugin.stopping import Runs
 from pytest_memento.provenance import host
@@ -99,7 +99,8 @@ class Task:
             self._reports[nodeid].append(data)
             if known is not None:
                 self._ended.add(nodeid)
-            if known is not None and known["ended"] == Ended.CACHED.value:
+            is_cached = known is not None and known["ended"] == Ended.CACHED.value
+            if known is not None and (is_cached or "where" in known):
                 self._reports.pop(nodeid, None)  # not run here
             elif report.when == _CRASHED:
                 self._tell(nodeid)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
+import signal
 import time
 from collections import Counter, defaultdict
 from collections.abc import Generator, Iterator, Mapping, Sequence
@@ -28,6 +29,7 @@ from pytest_memento.plugin.plan import runs, tasks_of
 from pytest_memento.plugin.progress import Now, Running
 from pytest_memento.plugin.reports import Ended, report_in_one, told, what_to_tell
 from pytest_memento.plugin.slurm.asking import Asked, for_tasks, resources_of
+from pytest_memento.plugin.stopping import ending_by
 from pytest_memento.presence import Sign, name_of, signs
 from pytest_memento.record import Outcome
 from pytest_memento.schedule import Allowance, in_turn
@@ -52,6 +54,8 @@ after something has, twice as many each time."""
 _ASKED_FIRST = 1.0
 _SURE = 2.0
 """Seconds for which all tasks must have ended: one that is put back into the queue seems to."""
+_ENDING = 15.0
+"""Seconds in which tasks end that were cancelled before this session began."""
 _RETURNS = 60.0
 """Seconds in which Slurm puts a task back that asks for it."""
 _STORE_LOOKED_EACH = 3.0
@@ -92,6 +96,12 @@ class _Watched:
         """Whether all its tasks have ended."""
         return self.over_since is not None and time.monotonic() - self.over_since >= _SURE
 
+    @property
+    def is_ending(self) -> bool:
+        """Whether no task of it waits or runs, though it may not be over."""
+        is_leaving = [each.is_over or each.state == "COMPLETING" for each in self.elements]
+        return bool(is_leaving) and all(is_leaving) and not self.is_over
+
     def look(self, elements: list[Element]) -> None:
         """See what Slurm says of its tasks; nothing is said of those that ended long ago."""
         self.elements = elements or self.elements
@@ -123,7 +133,9 @@ class Watching:
         self._pause = _ASKED_FIRST
         self._store_at = time.monotonic()
         self._is_halted = False
+        self._is_given_up = False
         self._tries = 0
+        self._ended_by = 0
 
     # -- what others want to know ------------------------------------------------------------------
 
@@ -189,23 +201,40 @@ class Watching:
         try:
             self._begin()
             if self.asked.detaches:
-                self._say_how_to_come_back("submitted as")
-                self.allowance.stop("detached")
+                self._say_how_to_come_back()
+                self.allowance.stop("tasks run them")
                 return result
-            self._watch(session)
+            with ending_by(self._leave):
+                self._watch(session)
         except KeyboardInterrupt:
             self._say_how_to_come_back("detached from")
-            self.allowance.stop("detached, they go on")
-            raise session.Interrupted("Ctrl-C; the tasks go on") from None
+            self.allowance.stop("tasks run them")
+            why = signal.Signals(self._ended_by).name if self._ended_by else "Ctrl-C"
+            raise session.Interrupted(f"{why}; the tasks go on") from None
         if session.shouldfail:
             raise session.Failed(session.shouldfail)
         if session.shouldstop:
             raise session.Interrupted(session.shouldstop)
-        if self._left and not self.allowance.stopped:
+        if self._left:
+            is_wanted = bool(self.allowance.stopped) and not self._is_given_up
             self.allowance.stop("their tasks have ended")
-        if self._left and not self._is_limited():
-            raise session.Interrupted(f"{self.allowance.stopped}")
+            if not is_wanted:
+                raise session.Interrupted("not all tasks have done what they were to do")
+        if self._is_limited():
+            self.allowance.stop(f"the limit of {self.options.limit} is reached")
         return result
+
+    def _leave(self, number: int) -> None:
+        """Leave the tasks alone on SIGTERM or SIGHUP, too."""
+        self._ended_by = number
+        raise KeyboardInterrupt
+
+    @pytest.hookimpl(wrapper=True, tryfirst=True)
+    def pytest_sessionfinish(self, session: pytest.Session) -> Generator[None, None, None]:
+        """Have the exit code name the signal, as that of a process that it killed."""
+        yield
+        if self._ended_by:
+            session.exitstatus = 128 + self._ended_by
 
     def _is_for_tasks(self, item: pytest.Item) -> bool:
         """Whether an item is run by tasks; what a mark skips is skipped here."""
@@ -218,8 +247,6 @@ class Watching:
     def _chosen(self, items: Sequence[pytest.Item]) -> list[str]:
         """Return the node ids of what may be begun, those first that come first."""
         order = [items[task.number].nodeid for task in in_turn(tasks_of(items, self.options))]
-        if self._is_limited():
-            self.allowance.stop(f"the limit of {self.options.limit} is reached")
         return order[: self.options.limit]
 
     def _is_limited(self) -> bool:
@@ -240,11 +267,14 @@ class Watching:
                 found = self._attach()
                 new = self._submit(self._uncovered())
         except (OSError, StoreError) as error:
+            self.allowance.stop(f"nothing was submitted: {error}")
             raise pytest.UsageError(f"memento: nothing was submitted: {error}") from None
         except SlurmError as error:
+            self.allowance.stop(str(error))
             raise pytest.UsageError(f"memento: {error}") from None
         if found:
             self._say(f"memento: attached to {_arrays(found)}, submitted before")
+            self._say_what_is_ignored()
         if new is not None:
             tasks = sum(group.tasks for group in new.groups)
             items = sum(len(group.items) for group in new.groups)
@@ -287,8 +317,9 @@ class Watching:
                 self._watched.append(_Watched(submission, Tail(submission), theirs))
                 attached.append(submission)
         self._ask()
-        if any(each.over_since is not None for each in self._watched):
-            time.sleep(_SURE)
+        until = time.monotonic() + _ENDING
+        while any(each.is_ending for each in self._watched) and time.monotonic() < until:
+            time.sleep(_LOOKED_EACH)
             self._ask()
         self._listen()
         for each in list(self._watched):
@@ -385,8 +416,8 @@ class Watching:
     def _watch(self, session: pytest.Session) -> None:
         while self._left and not session.shouldstop:
             has_news = self._listen()
-            if session.shouldfail and not self._is_halted:
-                self.halt(str(session.shouldfail))
+            if (why := str(session.shouldfail or self.allowance.stopped)) and not self._is_halted:
+                self.halt(why)
             if not self._left:
                 break
             if time.monotonic() - self._store_at >= _STORE_LOOKED_EACH:
@@ -445,7 +476,7 @@ class Watching:
             return
         hook = self.config.hook
         reports = [
-            hook.pytest_report_from_serializable(config=self.config, data=dict(data))
+            hook.pytest_report_from_serializable(config=self.config, data=_with_tuples(data))
             for data in said["reports"]
         ]
         if not any(told(report) is not None for report in reports):
@@ -483,9 +514,7 @@ class Watching:
             elif failed is not None:
                 bound.record = failed
                 text = store.details(failed).get("traceback", "")
-                self._report(
-                    nodeid, Ended.FAILED, f"{failed.error} [in another session: {where}]\n\n{text}"
-                )
+                self._report(nodeid, Ended.FAILED, f"{failed.error} [{where}]\n\n{text}")
 
     def _report(self, nodeid: str, ended: Ended, message: str = "") -> None:
         bound, item = self._bound(nodeid), self._items[nodeid]
@@ -520,26 +549,31 @@ class Watching:
                 f"on {node} their code or data is not what was submitted; if you have changed it,"
                 " run the same command again"
             )
-            return False
+            return self._give_up()
         elements = [element for each in over for element in each.elements]
         if any(element.state == "CANCELLED" for element in elements):
             self.allowance.stop("their tasks were cancelled")
-            return False
+            return self._give_up()
         for each in over:
             for element in each.elements:
                 if element.name not in each.begun:
                     self.allowance.stop(self._why_not_begun(each, element))
-                    return False
+                    return self._give_up()
         self._tries += 1
         if self._tries > _TRIES:
-            self.allowance.stop(f"{_TRIES} times in turn their tasks ended without a result")
-            return False
+            for element in over[0].elements[:1]:
+                self._say_last_lines(over[0], element)
+            self.allowance.stop(
+                f"{_TRIES} times in turn their tasks ended without a result; the last lines of one"
+                " are above"
+            )
+            return self._give_up()
         self._watched = [each for each in self._watched if each not in over]
         try:
             new = self._submit(self._uncovered())
         except (SlurmError, OSError) as error:
             self.allowance.stop(str(error))
-            return False
+            return self._give_up()
         if new is not None:
             self._say(
                 f"memento: tasks have ended without a result; submitted again as {_arrays([new])}"
@@ -547,36 +581,72 @@ class Watching:
         self._pause = _ASKED_FIRST
         return new is not None
 
+    def _give_up(self) -> bool:
+        self._is_given_up = True
+        return False
+
     def _why_not_begun(self, watched: _Watched, element: Element) -> str:
-        lines = watched.submission.last_lines(element.name)
         node = element.node or "its node"
-        if not lines:
+        log = watched.submission.log(element.name)
+        if log is None or not log.exists():
             return (
                 f"task {element.name} ended on {node} and left no output: is"
                 f" {self.options.store.root} not shared with {node}?"
             )
-        for line in lines:
-            self._say(f"  {line}", red=True)
+        lines = self._say_last_lines(watched, element)
+        if not lines:
+            return f"task {element.name} ended on {node} before Python began: memento_slurm_setup?"
         own = next((line for line in lines if line.startswith("memento: ")), "")
         why = own.removeprefix("memento: ") or "its last lines are above"
         return f"task {element.name} ended on {node} before it began ({element.state}): {why}"
+
+    def _say_last_lines(self, watched: _Watched, element: Element) -> list[str]:
+        lines = watched.submission.last_lines(element.name)
+        for line in lines:
+            self._say(f"  {line}", red=True)
+        return lines
 
     # -- telling -----------------------------------------------------------------------------------
 
     def _bound(self, nodeid: str) -> Bound:
         return self._items[nodeid].stash[BOUND]
 
-    def _say_how_to_come_back(self, what: str) -> None:
+    def _say_what_is_ignored(self) -> None:
+        """Say so where what runs was submitted with other resources than are asked for now."""
+        for each in self._watched:
+            for group in each.submission.groups:
+                items = [item.nodeid for item in group.items if item.nodeid in each.left]
+                wanted = {resources_of(self._items[n], self.asked.resources) for n in items}
+                if wanted - {group.resources}:
+                    asked = " ".join(group.resources.options) or "no resources"
+                    self._say(
+                        f"memento: array {group.job} was submitted with {asked}; for what is asked"
+                        f" now: scancel {group.job}, and run again"
+                    )
+
+    def _say_how_to_come_back(self, what: str = "") -> None:
         watched = [each.submission for each in self._watched]
         jobs = " ".join(job for each in watched for job in each.jobs)
-        self._say(f"memento: {what} {_arrays(watched)}")
+        if what:
+            self._say(f"memento: {what} {_arrays(watched)}")
         self._say(f"memento: attach: the same command again; cancel: scancel {jobs}")
 
     def _say(self, line: str, **markup: bool) -> None:
         reporter = self.config.pluginmanager.getplugin("terminalreporter")
         if reporter is not None:
-            reporter.ensure_newline()
+            if private.column_of(reporter):
+                reporter.write_line("")
             reporter.write_line(line, **markup)
+
+
+def _with_tuples(data: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a report with tuples where pytest has them: JSON has lists only."""
+    made = {**data, "location": tuple(data["location"])}
+    if isinstance(data["longrepr"], list):  # of what is skipped
+        made["longrepr"] = tuple(data["longrepr"])
+    for name in ("user_properties", "sections"):
+        made[name] = [tuple(pair) for pair in data[name]]
+    return made
 
 
 def _arrays(found: Sequence[Submission]) -> str:
