@@ -766,4 +766,4 @@ def test_an_experiment_that_ends_the_session(pytester: pytest.Pytester) -> None:
     )
     result = pytester.runpytest_subprocess("--memento-slurm=1")
     assert result.ret == pytest.ExitCode.INTERRUPTED
-    result.stdout.fnmatch_lines(["*I leave*", "*not run: 4 times in turn their tasks ended *"])
+    result.stdout.fnmatch_lines(["*received keyboard-interrupt*", "*not run: 4 times in turn their tasks ended *"])

@@ -16,7 +16,7 @@ import pytest
 
 from pytest_memento.plugin.bound import BOUND
 from pytest_memento.plugin.options import Options
-from pytest_memento.plugin.reports import told
+from pytest_memento.plugin.reports import Ended, told
 from pytest_memento.plugin.slurm.asking import INPUT, Order
 from pytest_memento.plugin.stopping import Runs
 from pytest_memento.provenance import host
