@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import json
 import types
+import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -292,6 +294,24 @@ def may_restart(config: pytest.Config, *, counted: bool) -> bool:
         session._failed_nodes_count -= 1
         return True
     return most is None or session._failed_nodes_count < most
+
+
+def warning_as_data(message: warnings.WarningMessage) -> dict[str, Any]:
+    """Return a warning as JSON holds it, nothing without xdist: ``serialize_warning_message``."""
+    try:
+        from xdist.remote import serialize_warning_message
+    except ImportError:
+        return {}
+    data: dict[str, Any] = json.loads(json.dumps(serialize_warning_message(message), default=str))
+    return data
+
+
+def warning_of(data: Mapping[str, Any]) -> warnings.WarningMessage:
+    """Return the warning that :func:`warning_as_data` has read: ``unserialize_warning_message``."""
+    from xdist.workermanage import unserialize_warning_message
+
+    message: warnings.WarningMessage = unserialize_warning_message(dict(data))
+    return message
 
 
 def terminal_writer(config: pytest.Config) -> TerminalWriter:

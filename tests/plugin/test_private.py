@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import inspect
 import io
+import json
 import sys
+import warnings
 from collections.abc import Callable, Generator
 from typing import Any, Generic, TypeVar
 
@@ -836,6 +838,23 @@ def test_begin_distribution(controller: pytest.Config, monkeypatch: pytest.Monke
     private.begin_distribution(session)
     assert begun == [session]
     assert controller.pluginmanager.hasplugin("dsession")
+
+
+def test_warning_as_data(xdist: None) -> None:
+    with pytest.warns(UserWarning, match="take care") as found:
+        warnings.warn("take care", UserWarning, stacklevel=1)
+    data = private.warning_as_data(found[0])
+    assert json.loads(json.dumps(data)) == data
+    assert data["message_str"] == "take care"
+
+
+def test_warning_of(xdist: None) -> None:
+    with pytest.warns(UserWarning, match="take care") as found:
+        warnings.warn("take care", UserWarning, stacklevel=1)
+    again = private.warning_of(private.warning_as_data(found[0]))
+    assert isinstance(again.message, UserWarning)
+    assert str(again.message) == "take care"
+    assert (again.filename, again.lineno) == (found[0].filename, found[0].lineno)
 
 
 @pytest.fixture

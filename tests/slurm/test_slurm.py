@@ -703,6 +703,21 @@ def test_gpus_of_workers(pytester: pytest.Pytester) -> None:
     assert all(devices in ("0", "1") for _, devices in values)
 
 
+def test_warnings(pytester: pytest.Pytester) -> None:
+    pytester.makepyfile(
+        exp_a="""
+        import warnings
+        matrix = {"parameters": {"x": [1, 2]}}
+        def experiment(x):
+            if x == 2:
+                warnings.warn("take care")
+        """
+    )
+    result = pytester.runpytest_subprocess("--memento-slurm=2")
+    assert result.parseoutcomes() == {"passed": 2, "warnings": 1}
+    result.stdout.fnmatch_lines(["exp_a.py::experiment?x=2?", "*UserWarning: take care"])
+
+
 def test_the_budget_counts_for_all(pytester: pytest.Pytester, notes: Notes) -> None:
     pytester.makepyfile(exp_a=QUICK.replace("0.2", "1.5"))
     result = pytester.runpytest_subprocess("--memento-slurm=1", "--memento-budget=4s")
@@ -766,4 +781,6 @@ def test_an_experiment_that_ends_the_session(pytester: pytest.Pytester) -> None:
     )
     result = pytester.runpytest_subprocess("--memento-slurm=1")
     assert result.ret == pytest.ExitCode.INTERRUPTED
-    result.stdout.fnmatch_lines(["*received keyboard-interrupt*", "*not run: 4 times in turn their tasks ended *"])
+    result.stdout.fnmatch_lines(
+        ["*received keyboard-interrupt*", "*not run: 4 times in turn their tasks ended *"]
+    )

@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from pytest_memento.plugin import private
 from pytest_memento.plugin.bound import BOUND
 from pytest_memento.plugin.options import Options
 from pytest_memento.plugin.reports import Ended, told
@@ -111,6 +112,13 @@ class Task:
     def pytest_runtest_logfinish(self, nodeid: str) -> None:
         """Pass on the reports of an experiment."""
         self._tell(nodeid)
+
+    def pytest_warning_recorded(
+        self, warning_message: Any, when: str, nodeid: str, location: Any
+    ) -> None:
+        """Pass on a warning of an experiment."""
+        if nodeid in self.order.items and (data := private.warning_as_data(warning_message)):
+            self._notes.add(warning=data, when=when, of=nodeid, location=location)
 
     def _tell(self, nodeid: str) -> None:
         if reports := self._reports.pop(nodeid, None):

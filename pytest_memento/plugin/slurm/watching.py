@@ -455,6 +455,8 @@ class Watching:
             for said in each.tail.new():
                 if "reports" in said:
                     self._replay(said)
+                elif "warning" in said:
+                    self._warn(said)
                 elif "begun" in said:
                     each.begun[str(said["begun"])] = str(said["node"])
                     each.ended.discard(str(said["begun"]))
@@ -487,6 +489,16 @@ class Watching:
             hook.pytest_runtest_logreport(report=report)
         hook.pytest_runtest_logfinish(nodeid=nodeid, location=item.location)
         self._done(nodeid)
+
+    def _warn(self, said: Mapping[str, Any]) -> None:
+        if said["of"] in self._left:
+            given = {
+                "warning_message": private.warning_of(said["warning"]),
+                "when": said["when"],
+                "nodeid": said["of"],
+                "location": said["location"] and tuple(said["location"]),
+            }
+            self.config.hook.pytest_warning_recorded.call_historic(kwargs=given)
 
     def _look_into_store(self) -> None:
         """Report what others than the tasks have computed, or a task that could not tell."""
