@@ -60,6 +60,8 @@ _RETURNS = 60.0
 """Seconds in which Slurm puts a task back that asks for it."""
 _STORE_LOOKED_EACH = 3.0
 """Seconds between two looks at the store, for what others than our tasks compute."""
+_LAST_WORDS = 3.0
+"""Seconds in which tasks end when nothing is left; their warnings come last."""
 _PATIENCE = 60.0
 """Seconds for which another session may be about to submit."""
 _TRIES = 4
@@ -434,6 +436,10 @@ class Watching:
                 if not self._left or not self._go_on():
                     break
             time.sleep(_LOOKED_EACH)
+        until = time.monotonic() + _LAST_WORDS
+        while not self._left and not self._have_ended() and time.monotonic() < until:
+            time.sleep(_LOOKED_EACH / 2)
+            self._listen()
         for each in self._watched:
             if not self._left or each.is_over:
                 if not each.is_over:
@@ -444,6 +450,10 @@ class Watching:
         """Whether all tasks have said that they end: what is left will be nobody's."""
         elements = [(each, e) for each in self._watched for e in each.elements]
         return bool(elements) and all(e.is_over or e.name in each.ended for each, e in elements)
+
+    def _have_ended(self) -> bool:
+        """Whether all tasks that have begun have said that they end."""
+        return all(each.begun.keys() <= each.ended for each in self._watched)
 
     def _is_over(self) -> bool:
         return all(each.is_over or not each.left for each in self._watched)
@@ -491,7 +501,7 @@ class Watching:
         self._done(nodeid)
 
     def _warn(self, said: Mapping[str, Any]) -> None:
-        if said["of"] in self._left:
+        if said["of"] in self._items:
             given = {
                 "warning_message": private.warning_of(said["warning"]),
                 "when": said["when"],
