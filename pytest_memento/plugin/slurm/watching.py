@@ -7,6 +7,7 @@ when nobody is left to wait for.
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
 import shutil
 import signal
@@ -58,7 +59,7 @@ _ENDING = 15.0
 """Seconds in which tasks end that were cancelled before this session began."""
 _RETURNS = 60.0
 """Seconds in which Slurm puts a task back that asks for it."""
-_STORE_LOOKED_EACH = 3.0
+_STORE_LOOKED_EACH = 5.0
 """Seconds between two looks at the store, for what others than our tasks compute."""
 _LAST_WORDS = 3.0
 """Seconds in which tasks end when nothing is left; their warnings come last."""
@@ -130,6 +131,7 @@ class Watching:
         self.allowance = allowance
         self._items: dict[str, pytest.Item] = {}
         self._left: set[str] = set()
+        self._claims: dict[str, str] = {}
         self._watched: list[_Watched] = []
         self._asked_at = float("-inf")
         self._pause = _ASKED_FIRST
@@ -177,11 +179,8 @@ class Watching:
         return Now(running, None, where=", ".join(nodes), queued=queued)
 
     def _signs(self) -> list[Sign]:
-        claims = {}
-        for nodeid in list(self._left):
-            key = self._items[nodeid].stash[BOUND].experiment.key
-            claims[name_of(self.options.store.claim(key))] = nodeid
-        return [sign for sign in signs(self.options.store.root) if sign.claim in claims]
+        found = signs(self.options.store.root)
+        return [sign for sign in found if self._claims.get(sign.claim) in self._left]
 
     # -- the session -------------------------------------------------------------------------------
 
@@ -196,6 +195,9 @@ class Watching:
         self._items = {item.nodeid: item for item in mine}
         if not mine:
             return result
+        store = self.options.store
+        keys = {nodeid: self._bound(nodeid).experiment.key for nodeid in self._items}
+        self._claims = {name_of(store.claim(key)): nodeid for nodeid, key in keys.items()}
         self._left = set(self._chosen(mine))
         if self.asked.shows_only:
             self._show_scripts()
@@ -519,15 +521,17 @@ class Watching:
             for group in each.submission.groups
             for item in group.items
         }
+        listing = functools.cache(store.listing)
         for nodeid in sorted(self._left):
             bound = self._bound(nodeid)
             key = bound.experiment.key
-            passed = store.find(key)
-            failed = store.find(key, Outcome.FAILED) if passed is None else None
+            has = [outcome for outcome in Outcome if (key, outcome) in listing(key.experiment)]
+            passed = store.find(key) if Outcome.PASSED in has else None
+            failed = store.find(key, Outcome.FAILED) if has and passed is None else None
             found = passed or failed
             if found is None or found.ended == before.get(nodeid):
                 continue
-            if time.time() - found.ended < 2 * _STORE_LOOKED_EACH:
+            if time.time() - found.ended < _STORE_LOOKED_EACH:
                 continue  # its report may be on the way
             where = f"pid {found.pid} on {found.host}"
             if passed is not None and (hit := find_hit(key, store, self.options.root)):
