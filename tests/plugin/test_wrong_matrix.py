@@ -121,7 +121,7 @@ def test_a_module_variable_of_another_type_is_no_matrix(
     [
         ("{'parameters': {}}", "{'parameters': {}}: write memento(matrix=...)"),
         ("matrx={'parameters': {}}", "'matrx' (did you mean 'matrix'[?])"),
-        ("size=3", "'size' (it takes matrix, version, depends)"),
+        ("size=3", "'size' (it takes matrix, version, depends, slurm)"),
     ],
 )
 def test_a_mark_without_its_word(pytester: pytest.Pytester, given: str, said: str) -> None:
