@@ -11,6 +11,7 @@
             logs/<experiment>/<label>-<key>.log  output of experiments that run now
             digests/<path>                       of large data files, so that each is read once
             sessions/<options>                   whether the last session left something to run
+            slurm/<time>-<random>/               what was submitted, and what its tasks tell
             aside/                               files that were found damaged
 
 The names alone answer "is it there?"; headers answer every table; values are read on access.
