@@ -8,6 +8,7 @@ selection       the experiments that --memento-select keeps
 acceptance      the stale results that --memento-accept takes over
 verification    the stored results that --memento-verify computes again
 care            what --memento-clear and --memento-prune remove, in place of a session
+status          what --memento-status shows, in place of a session
 execution       hits are replayed, misses run and are published
 seeding         the global random generators while an experiment runs
 reporting       what the terminal shows
@@ -29,7 +30,7 @@ from collections.abc import Generator, Iterator
 
 import pytest
 
-from pytest_memento.plugin import care, fixtures, gpus, hookspecs, options, slurm
+from pytest_memento.plugin import care, fixtures, gpus, hookspecs, options, slurm, status
 from pytest_memento.plugin.acceptance import Acceptance
 from pytest_memento.plugin.collection import Collection
 from pytest_memento.plugin.distribution import Controller, Worker, is_scheduled_here
@@ -59,6 +60,7 @@ pytest_addoption = options.pytest_addoption
 def pytest_cmdline_main(config: pytest.Config) -> int | None:
     """Do what is asked for in place of a session, or decide what this one is for."""
     done = care.pytest_cmdline_main(config)
+    done = done if done is not None else status.pytest_cmdline_main(config)
     return done if done is not None else slurm.prepare(config)
 
 

@@ -206,6 +206,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         " where there is no terminal to ask at. An error without one of these",
     )
     group.addoption(
+        "--memento-status",
+        action="store_true",
+        help="show what runs on the store, anywhere, and how far it is; nothing is collected",
+    )
+    group.addoption(
         "--memento-dir",
         metavar="DIR",
         help=f"where results are stored. Order: this option, ${ENVIRONMENT}, ini memento_dir,"
