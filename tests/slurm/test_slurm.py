@@ -562,6 +562,21 @@ def test_set_up_and_python(pytester: pytest.Pytester) -> None:
     assert found.value == ("1 2", "3")
 
 
+def test_status_from_another_terminal(pytester: pytest.Pytester, notes: Notes) -> None:
+    steps(pytester, [1, 2, 3])
+    pytester.runpytest_subprocess("--memento-slurm=2", "--memento-slurm-detach")
+    until(lambda: len(running(pytester)) == 2)
+    result = pytester.runpytest_subprocess("--memento-status")
+    result.stdout.fnmatch_lines(
+        [
+            f"Slurm job array {array_of(pytester)}: 2 running on n*",
+            "exp_a.py::experiment?x=* running *",
+            "exp_a.py::experiment?x=* running *",
+        ]
+    )
+    be_quick(pytester)
+
+
 def test_two_sessions_at_once(pytester: pytest.Pytester, notes: Notes, start: Start) -> None:
     pytester.makepyfile(exp_a=QUICK)
     sessions = [start("--memento-slurm=2") for _ in range(2)]

@@ -36,7 +36,7 @@ def prepare(config: pytest.Config) -> int | None:
     if is_worker:
         remote.adapt_worker(config)
         return None
-    if (asked := read(config)) is None or option.collectonly:
+    if option.help or option.version or (asked := read(config)) is None or option.collectonly:
         return None
     config.stash[ASKED] = asked
     if asked.mode is Mode.ARRAY:
