@@ -19,7 +19,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from pytest_memento.rights import PRIVATE, Rights, make
+from pytest_memento.rights import PRIVATE, Rights, append, make
 from pytest_memento.ticker import Ticker
 
 INTERVAL = 1.0
@@ -117,12 +117,7 @@ class _Beating:
         if not data:
             return
         make(self._log.parent, self._rights)
-        flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0)
-        descriptor = os.open(self._log, flags, self._rights.file)
-        try:
-            os.write(descriptor, data)
-        finally:
-            os.close(descriptor)
+        append(self._log, data, self._rights)
 
 
 class _Source:

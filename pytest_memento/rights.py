@@ -35,6 +35,19 @@ def rights_in(directory: Path) -> Rights:
     return SHARED if mode & 0o022 else PRIVATE
 
 
+def append(path: Path, data: bytes, rights: Rights = PRIVATE) -> None:
+    """Add to a file that others may be reading, in one go; a link is not followed.
+
+    :raises OSError: it cannot be written.
+    """
+    flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0)
+    descriptor = os.open(path, flags, rights.file)
+    try:
+        os.write(descriptor, data)
+    finally:
+        os.close(descriptor)
+
+
 def make(directory: Path, rights: Rights = PRIVATE) -> None:
     """Make a directory with all that it is in; ``Path.mkdir`` gives the mode to the last one only.
 

@@ -154,15 +154,16 @@ def _of_those_who_watch(
     runs: Controller | Execution | Watching,
 ) -> Iterator[Named]:
     """Yield what the process has that the user looks at."""
-    task = Task(options, config, options.order, runs) if options.order is not None else None
     yield "progress", Progress(config, lambda: reporting.state(runs.now), options.progress)
     if isinstance(runs, Watching):  # after the progress, which is to go on around it
         yield "watching", runs
+    elif options.order is None:
+        yield "interrupts", Interrupts(runs.allowance, runs)
     else:
-        if task is not None and isinstance(runs, Execution):
+        task = Task(options, config, options.order, runs)
+        if isinstance(runs, Execution):
             yield "room", runs.room
-        yield "interrupts", Interrupts(runs.allowance, runs, task.returns if task else None)
-    if task is not None:
+        yield "interrupts", Interrupts(runs.allowance, runs, task.returns)
         yield "task", task
 
 

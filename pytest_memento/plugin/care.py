@@ -6,20 +6,18 @@ is a terminal, and elsewhere ``--memento-yes`` must have been given.
 
 from __future__ import annotations
 
-import os
 import shutil
 import sys
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 
 import pytest
 
 from pytest_memento.care import Choice, Proposal, clear, prune, survey
 from pytest_memento.errors import QueryError, StoreError
 from pytest_memento.plugin import private
-from pytest_memento.plugin.options import Cache, directory, expression
+from pytest_memento.plugin.options import Cache, directory, expression, shown_path
 from pytest_memento.query import OWN, Query
 from pytest_memento.removal import Removal, amount, lines, remove
 from pytest_memento.source import Source
@@ -117,7 +115,7 @@ class Care:
     def __init__(self, request: Request, config: pytest.Config) -> None:
         self.request = request
         self._writer = private.terminal_writer(config)
-        self._here = config.invocation_params.dir
+        self._place = shown_path(request.store.root, config)
 
     def run(self) -> int:
         """Do what was asked for.
@@ -129,7 +127,7 @@ class Care:
         for remark in proposal.remarks:
             self._say(remark)
         if not proposal.removals:
-            self._say(f"nothing to remove in {self._shown(self.request.store.root)}{self._hint()}")
+            self._say(f"nothing to remove in {self._place}{self._hint()}")
             return pytest.ExitCode.OK
         self._list(proposal.removals)
         return self._settle(proposal.removals)
@@ -157,7 +155,7 @@ class Care:
         return " (the status of what is stored is 'passed' or 'failed')"
 
     def _list(self, removals: tuple[Removal, ...]) -> None:
-        self._say(f"store {self._shown(self.request.store.root)}")
+        self._say(f"store {self._place}")
         for line in lines(removals, time.time(), _width()):
             self._writer.line(line)
 
@@ -207,10 +205,6 @@ class Care:
 
     def _say(self, text: str) -> None:
         self._writer.line(f"memento: {text}")
-
-    def _shown(self, path: Path) -> str:
-        shown = os.path.relpath(path, self._here)
-        return str(path) if shown.startswith("..") else shown
 
 
 def _check_sources(choice: Choice, experiments: set[str]) -> None:

@@ -134,7 +134,7 @@ class Claiming:
         found = find_hit(key, store, self.options.root)
         if found is None or self._is_to_replace(found, bound):
             return False
-        bound.standing, bound.where = found, _where(store.find(key))
+        bound.standing, bound.where = found, where_of(store.find(key))
         return True
 
     def _look_again(self, bound: Bound, hold: Hold) -> None:
@@ -144,10 +144,10 @@ class Claiming:
         found = find_hit(key, store, self.options.root) if looks else None
         if found is not None and not self._is_to_replace(found, bound):
             bound.standing = found
-            bound.where = _where(store.find(key))
+            bound.where = where_of(store.find(key))
         elif looks and (failed := self._failure_elsewhere(bound)) is not None:
             known, bound.record = store.details(failed), failed
-            bound.where = _where(failed)
+            bound.where = where_of(failed)
             where = f"in another session: {bound.where}"
             bound.refused = f"{failed.error} [{where}]\n\n{known['traceback']}"
         elif hold.attempt > DEATHS and hold.died is not None:
@@ -194,7 +194,8 @@ def longest_owner(store: Store, labels: Collection[str]) -> str:
     return str(min(found, key=lambda sign: sign.since)) if found else ""
 
 
-def _where(record: Record | None) -> str:
+def where_of(record: Record | None) -> str:
+    """Return which process has run something, empty where that is not known."""
     return f"pid {record.pid} on {record.host}" if record else ""
 
 

@@ -412,6 +412,12 @@ def directory(config: pytest.Config) -> Path:
     return _absolute(_cache_dir(config), config.rootpath) / "memento"
 
 
+def shown_path(path: Path, config: pytest.Config) -> str:
+    """Return a path as people read it: from where they are, if it is below."""
+    text = os.path.relpath(path, config.invocation_params.dir)
+    return str(path) if text.startswith("..") else text
+
+
 def _cache_dir(config: pytest.Config) -> str:
     try:
         return str(config.getini("cache_dir"))

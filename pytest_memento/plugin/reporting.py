@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import os
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -17,7 +15,7 @@ from pytest_memento.experiment import Status
 from pytest_memento.plugin import private
 from pytest_memento.plugin.bound import BOUND
 from pytest_memento.plugin.collection import Collection
-from pytest_memento.plugin.options import OPTIONS, Options
+from pytest_memento.plugin.options import OPTIONS, Options, shown_path
 from pytest_memento.plugin.outlook import REMARKS, Outlook, expectations
 from pytest_memento.plugin.progress import Now, State
 from pytest_memento.plugin.reports import Ended, told
@@ -88,12 +86,10 @@ class Reporting:
             return []
         store = self.options.store
         return list(
-            outlook.lines(self.options.cache, self._shown(store.root), store.usage(), workers)
+            outlook.lines(
+                self.options.cache, shown_path(store.root, self.config), store.usage(), workers
+            )
         )
-
-    def _shown(self, path: Path) -> str:
-        shown = os.path.relpath(path, self.config.invocation_params.dir)
-        return str(path) if shown.startswith("..") else shown
 
     # -- while it runs -----------------------------------------------------------------------------
 

@@ -45,7 +45,7 @@ class Selection:
                 return
             chosen = [item.nodeid for item, row in rows.items() if self.query.holds(row)]
         kept = set(agree(config, "selection", chosen))
-        _keep(config, items, {item for item in rows if item.nodeid in kept})
+        keep(config, items, {item for item in rows if item.nodeid in kept})
 
     def _check(self, session: pytest.Session, rows: Rows) -> None:
         # The name may belong to a file that could not be collected, which is an error anyway.
@@ -72,7 +72,8 @@ def _finder(store: Store) -> Callable[[Experiment], Record | None]:
     return find
 
 
-def _keep(config: pytest.Config, items: list[pytest.Item], chosen: set[pytest.Item]) -> None:
+def keep(config: pytest.Config, items: list[pytest.Item], chosen: set[pytest.Item]) -> None:
+    """Deselect all but the chosen items."""
     if dropped := [item for item in items if item not in chosen]:
         config.hook.pytest_deselected(items=dropped)
         items[:] = [item for item in items if item in chosen]

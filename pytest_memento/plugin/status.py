@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import os
 import shutil
-from collections import Counter
 from collections.abc import Iterator
 
 import pytest
 
 from pytest_memento.amounts import size
 from pytest_memento.plugin import private
-from pytest_memento.plugin.options import directory
+from pytest_memento.plugin.options import directory, shown_path
 from pytest_memento.slurm import Submission, cluster
 from pytest_memento.slurm.submission import submissions
 from pytest_memento.status import lines, running
@@ -34,8 +32,7 @@ def pytest_cmdline_main(config: pytest.Config) -> int | None:
 
 
 def _all(store: Store, config: pytest.Config, width: int) -> Iterator[str]:
-    shown = os.path.relpath(store.root, config.invocation_params.dir)
-    place = str(store.root) if shown.startswith("..") else shown
+    place = shown_path(store.root, config)
     if not store.root.is_dir():
         yield f"memento: there is no store {place}"
         return
@@ -51,15 +48,11 @@ def _of_slurm(submission: Submission) -> str:
     found = cluster.elements(submission.jobs)
     if found is None:
         return f"{which}: squeue does not answer here"
-    nodes = sorted({e.node for e in found if e.node and not e.is_over and not e.is_waiting})
-    reasons = sorted({e.reason for e in found if e.is_waiting and e.reason})
-    counts = Counter(
-        "queued" if e.is_waiting else "ended" if e.is_over else "running" for e in found
-    )
-    where = {"running": f" on {', '.join(nodes)}", "queued": f" ({', '.join(reasons)})"}
-    parts = [
-        f"{counts[word]} {word}{where.get(word, '')}"
-        for word in ("running", "queued", "ended")
-        if counts[word]
-    ]
+    why = cluster.reasons_of(found)
+    counts = {
+        f"running on {cluster.nodes_of(found)}": sum(each.is_running for each in found),
+        f"queued ({why})" if why else "queued": sum(each.is_waiting for each in found),
+        "ended": sum(each.is_over for each in found),
+    }
+    parts = [f"{number} {what}" for what, number in counts.items() if number]
     return f"{which}: {', '.join(parts) or 'over, and not yet watched to its end'}"

@@ -74,7 +74,21 @@ def allowance_of(
     return Allowance(options.limit, options.budget)
 
 
-class Interrupts:
+class EndedBySignal:
+    """A session whose exit code names the signal that ended it, as that of a process does."""
+
+    ended_by = 0
+    """The number of the signal."""
+
+    @pytest.hookimpl(wrapper=True, tryfirst=True)
+    def pytest_sessionfinish(self, session: pytest.Session) -> Generator[None, None, None]:
+        """Set the exit code."""
+        yield
+        if self.ended_by:
+            session.exitstatus = 128 + self.ended_by
+
+
+class Interrupts(EndedBySignal):
     """Answers Ctrl-C and signals to end while experiments run.
 
     :param allowance: what may be begun.
@@ -92,7 +106,6 @@ class Interrupts:
         self._has_begun_to_end = False
         self._is_over = False
         self._is_asked = False
-        self._ended_by = 0
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_runtestloop(self, session: pytest.Session) -> Generator[None, Any, Any]:
@@ -107,13 +120,6 @@ class Interrupts:
         if self._is_asked:
             raise session.Interrupted(f"{_CTRL_C}; what was running has been finished")
         return result
-
-    @pytest.hookimpl(wrapper=True, tryfirst=True)
-    def pytest_sessionfinish(self, session: pytest.Session) -> Generator[None, None, None]:
-        """Have the exit code name the signal, as that of a process that it killed."""
-        yield
-        if self._ended_by:
-            session.exitstatus = 128 + self._ended_by
 
     def _answer(self, number: int, frame: FrameType | None) -> None:
         __tracebackhide__ = True
@@ -134,9 +140,9 @@ class Interrupts:
             return
         if not self._runs.has_experiments() and not self._has_begun_to_end:
             _die_by(number)
-        if self._ended_by:  # once is enough: fixtures are being torn down
+        if self.ended_by:  # once is enough: fixtures are being torn down
             return
-        self._ended_by, name = number, signal.Signals(number).name
+        self.ended_by, name = number, signal.Signals(number).name
         self._allowance.stop(name)
         self._runs.end_others()
         # No failure: what runs can go on another time.

@@ -59,6 +59,29 @@ class Element:
         """Whether it is in the queue."""
         return self.state in _WAITING
 
+    @property
+    def is_running(self) -> bool:
+        """Whether it is on a node, or about to leave it."""
+        return not (self.is_over or self.is_waiting)
+
+
+def nodes_of(elements: Iterable[Element]) -> str:
+    """Return where tasks run."""
+    return ", ".join(sorted({each.node for each in elements if each.is_running and each.node}))
+
+
+def reasons_of(elements: Iterable[Element]) -> str:
+    """Return what tasks wait for."""
+    return ", ".join(sorted({each.reason for each in elements if each.is_waiting and each.reason}))
+
+
+def not_here(command: str) -> SlurmError:
+    """Return what to say where a command of Slurm is missing."""
+    return SlurmError(
+        f"there is no Slurm here ({command} is not found): run this where jobs are submitted, or"
+        " without --memento-slurm"
+    )
+
 
 def is_here() -> bool:
     """Whether jobs can be submitted from this machine."""
@@ -156,8 +179,6 @@ def _run(*command: str) -> subprocess.CompletedProcess[str]:
             stdin=subprocess.DEVNULL, errors="replace",
         )  # fmt: skip
     except FileNotFoundError:
-        raise SlurmError(
-            f"there is no Slurm here ({command[0]} is not found): run this where jobs are submitted"
-        ) from None
+        raise not_here(command[0]) from None
     except (OSError, subprocess.SubprocessError) as error:
         raise SlurmError(f"{command[0]} cannot be run: {error}") from None

@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from pytest_memento.provenance import host
-from pytest_memento.rights import Rights, make
+from pytest_memento.rights import Rights, append, make
 from pytest_memento.slurm.script import Resources
 
 FORMAT: Final = 1
@@ -245,13 +245,8 @@ class Notes:
     def add(self, **said: Any) -> None:
         """Append a note, whole or not at all to those who read."""
         data = json.dumps(said).encode() + b"\n"
-        flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0)
         with contextlib.suppress(OSError):  # the results are in the store
-            descriptor = os.open(self._path, flags, self._rights.file)
-            try:
-                os.write(descriptor, data)
-            finally:
-                os.close(descriptor)
+            append(self._path, data, self._rights)
 
 
 class Tail:

@@ -650,7 +650,7 @@ def test_skipped_and_expected_failures(pytester: pytest.Pytester) -> None:
 
 
 IN_STEPS = """
-import os
+import os, time
 from pathlib import Path
 from notes import note
 
@@ -658,6 +658,10 @@ matrix = {"parameters": {"x": [1, 2, 3, 4, 5, 6]}}
 
 def experiment(x, tmp_path):
     (tmp_path / "scratch").write_text("there")
+    Path(f"step-{os.environ['SLURM_STEP_ID']}").touch()
+    until = time.monotonic() + 30  # for a second worker: the first may be ready long before it
+    while len(list(Path().glob("step-*"))) < 2 and time.monotonic() < until:
+        time.sleep(0.1)
     note(f"x={x}")
     return os.environ["SLURM_JOB_ID"], os.environ["SLURM_STEP_ID"], os.environ.get("FROM_SETUP")
 """

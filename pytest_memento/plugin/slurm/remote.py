@@ -13,7 +13,7 @@ import pytest
 
 from pytest_memento.plugin.slurm.asking import Asked
 from pytest_memento.slurm import relay
-from pytest_memento.slurm.cluster import allocation
+from pytest_memento.slurm.cluster import allocation, not_here
 
 INPUT = "memento_remote"
 _SRUN = ("srun", "--ntasks=1", "--nodes=1", "--exact", "--unbuffered", "--quiet")
@@ -35,10 +35,7 @@ def in_allocation(config: pytest.Config, asked: Asked) -> int:
     try:
         return subprocess.run(command, cwd=config.invocation_params.dir, check=False).returncode
     except FileNotFoundError:
-        raise pytest.UsageError(
-            "memento: there is no Slurm here (salloc is not found): run this where jobs are"
-            " submitted, or without --memento-slurm"
-        ) from None
+        raise pytest.UsageError(f"memento: {not_here('salloc')}") from None
 
 
 def use_allocation(config: pytest.Config, asked: Asked) -> None:

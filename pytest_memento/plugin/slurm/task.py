@@ -18,6 +18,7 @@ from pytest_memento.plugin import private
 from pytest_memento.plugin.bound import BOUND
 from pytest_memento.plugin.options import Options
 from pytest_memento.plugin.reports import Ended, told
+from pytest_memento.plugin.selection import keep
 from pytest_memento.plugin.slurm.asking import INPUT, Order
 from pytest_memento.plugin.stopping import Runs
 from pytest_memento.provenance import host
@@ -43,23 +44,14 @@ class Ordered:
         self, config: pytest.Config, items: list[pytest.Item]
     ) -> None:
         """Deselect what is of another group, or is not what it was when it was submitted."""
-        kept, dropped, changed = [], [], []
-        for item in items:
-            bound, wanted = item.stash.get(BOUND, None), self.order.items.get(item.nodeid)
-            if bound is None or wanted is None:
-                dropped.append(item)
-            elif bound.experiment.key.stem != wanted.stem:
-                changed.append(item.nodeid)
-                dropped.append(item)
-            else:
-                kept.append(item)
-        found = {item.nodeid for item in items}
-        changed += [nodeid for nodeid in self.order.items if nodeid not in found]
+        stems = {i: i.stash[BOUND].experiment.key.stem for i in items if BOUND in i.stash}
+        wanted = {nodeid: item.stem for nodeid, item in self.order.items.items()}
+        kept = {item for item, stem in stems.items() if wanted.get(item.nodeid) == stem}
+        changed = wanted.keys() - {item.nodeid for item in kept}
         if changed:
-            Notes(self.order.submission, self.options.store.rights).add(changed=changed, on=host())
-        if dropped:
-            config.hook.pytest_deselected(items=dropped)
-            items[:] = kept
+            notes = Notes(self.order.submission, self.options.store.rights)
+            notes.add(changed=sorted(changed), on=host())
+        keep(config, items, kept)
 
 
 class Task:
@@ -92,7 +84,7 @@ class Task:
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
-        """Keep what is told of an experiment; look whether to go on."""
+        """Keep what is told of an experiment."""
         known, nodeid = told(report), report.nodeid
         if nodeid in self.order.items:
             data = self.config.hook.pytest_report_to_serializable(config=self.config, report=report)
@@ -103,15 +95,15 @@ class Task:
             is_cached = known is not None and known["ended"] == Ended.CACHED.value
             if known is not None and (is_cached or "where" in known):
                 self._reports.pop(nodeid, None)  # not run here
-            elif report.when == _CRASHED:
-                self._tell(nodeid)
         self._failures += report.failed
-        self._look_whether_to_go_on()
+        if report.when == _CRASHED:  # nothing comes after it
+            self.pytest_runtest_logfinish(nodeid)
 
     @pytest.hookimpl(trylast=True)
     def pytest_runtest_logfinish(self, nodeid: str) -> None:
-        """Pass on the reports of an experiment."""
+        """Pass on the reports of an experiment; look whether to go on."""
         self._tell(nodeid)
+        self._look_whether_to_go_on()
 
     def pytest_warning_recorded(
         self, warning_message: Any, when: str, nodeid: str, location: Any

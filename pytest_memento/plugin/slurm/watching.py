@@ -12,7 +12,7 @@ import os
 import shutil
 import signal
 import time
-from collections import Counter, defaultdict
+from collections import ChainMap, defaultdict
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -25,14 +25,15 @@ from pytest_memento.errors import StoreError
 from pytest_memento.experiment import find_hit
 from pytest_memento.plugin import private
 from pytest_memento.plugin.bound import BOUND, Bound
+from pytest_memento.plugin.claiming import where_of
 from pytest_memento.plugin.options import Cache, Options
 from pytest_memento.plugin.plan import runs, tasks_of
 from pytest_memento.plugin.progress import Now, Running
 from pytest_memento.plugin.reports import Ended, report_in_one, told, what_to_tell
 from pytest_memento.plugin.slurm.asking import Asked, for_tasks, resources_of
-from pytest_memento.plugin.stopping import ending_by
+from pytest_memento.plugin.stopping import EndedBySignal, ending_by
 from pytest_memento.presence import Sign, name_of, signs
-from pytest_memento.record import Outcome
+from pytest_memento.record import Key, Outcome, Record
 from pytest_memento.schedule import Allowance, in_turn
 from pytest_memento.slurm import (
     Element,
@@ -76,7 +77,7 @@ class _Watched:
 
     :param tail: reads its notes.
     :param left: node ids that have not ended.
-    :param begun: tasks that have begun -> where.
+    :param begun: tasks that have begun.
     :param ended: tasks that said that they have ended.
     :param returning: tasks that go back into the queue -> since when.
     :param changed: node ids that are not what was submitted -> where.
@@ -87,12 +88,18 @@ class _Watched:
     submission: Submission
     tail: Tail
     left: set[str]
-    begun: dict[str, str] = field(default_factory=dict)
+    begun: set[str] = field(default_factory=set)
     ended: set[str] = field(default_factory=set)
     returning: dict[str, float] = field(default_factory=dict)
     changed: dict[str, str] = field(default_factory=dict)
     elements: list[Element] = field(default_factory=list)
     over_since: float | None = None
+
+    @functools.cached_property
+    def before(self) -> dict[str, float | None]:
+        """Node id -> when its last run had ended, when it was submitted."""
+        items = (item for group in self.submission.groups for item in group.items)
+        return {item.nodeid: item.before for item in items}
 
     @property
     def is_over(self) -> bool:
@@ -116,7 +123,7 @@ class _Watched:
         self.over_since = (self.over_since or now) if is_over else None
 
 
-class Watching:
+class Watching(EndedBySignal):
     """Has tasks run what is missing.
 
     :param allowance: tells why nothing is begun any more.
@@ -139,17 +146,8 @@ class Watching:
         self._is_halted = False
         self._is_given_up = False
         self._tries = 0
-        self._ended_by = 0
 
     # -- what others want to know ------------------------------------------------------------------
-
-    def count_running(self) -> int:
-        """How many experiments run now, anywhere."""
-        return len(self._signs())
-
-    def has_experiments(self) -> bool:
-        """Whether tasks have any that are to run."""
-        return bool(self._left)
 
     def halt(self, why: str) -> None:
         """Have tasks begin nothing more."""
@@ -160,9 +158,6 @@ class Watching:
             cluster.cancel(each.submission.jobs, only_waiting=True)
         self._pause = _ASKED_FIRST
 
-    def end_others(self) -> None:
-        """Leave the tasks alone: they go on without us."""
-
     def now(self) -> Now:
         """Return what runs, where, and what waits for what."""
         running = []
@@ -170,13 +165,11 @@ class Watching:
             pulse = sign.pulse()
             running.append(Running(sign.label, time.time() - sign.since, pulse.get("progress")))
         elements = [e for each in self._watched for e in each.elements]
-        nodes = sorted({e.node for e in elements if e.node and not e.is_over and not e.is_waiting})
-        waiting = Counter(e.reason for e in elements if e.is_waiting)
         queued = ""
-        if number := sum(waiting.values()):
-            why = ", ".join(reason for reason in waiting if reason)
+        if number := sum(element.is_waiting for element in elements):
+            why = cluster.reasons_of(elements)
             queued = f"{number} task{'s' * (number > 1)} queued{f' ({why})' if why else ''}"
-        return Now(running, None, where=", ".join(nodes), queued=queued)
+        return Now(running, None, where=cluster.nodes_of(elements), queued=queued)
 
     def _signs(self) -> list[Sign]:
         found = signs(self.options.store.root)
@@ -213,7 +206,7 @@ class Watching:
         except KeyboardInterrupt:
             self._say_how_to_come_back("detached from")
             self.allowance.stop("tasks run them")
-            why = signal.Signals(self._ended_by).name if self._ended_by else "Ctrl-C"
+            why = signal.Signals(self.ended_by).name if self.ended_by else "Ctrl-C"
             raise session.Interrupted(f"{why}; the tasks go on") from None
         if session.shouldfail:
             raise session.Failed(session.shouldfail)
@@ -230,15 +223,8 @@ class Watching:
 
     def _leave(self, number: int) -> None:
         """Leave the tasks alone on SIGTERM or SIGHUP, too."""
-        self._ended_by = number
+        self.ended_by = number
         raise KeyboardInterrupt
-
-    @pytest.hookimpl(wrapper=True, tryfirst=True)
-    def pytest_sessionfinish(self, session: pytest.Session) -> Generator[None, None, None]:
-        """Have the exit code name the signal, as that of a process that it killed."""
-        yield
-        if self._ended_by:
-            session.exitstatus = 128 + self._ended_by
 
     def _is_for_tasks(self, item: pytest.Item) -> bool:
         """Whether an item is run by tasks; what a mark skips is skipped here."""
@@ -250,8 +236,8 @@ class Watching:
 
     def _chosen(self, items: Sequence[pytest.Item]) -> list[str]:
         """Return the node ids of what may be begun, those first that come first."""
-        order = [items[task.number].nodeid for task in in_turn(tasks_of(items, self.options))]
-        return order[: self.options.limit]
+        order = in_turn(tasks_of(items, self.options))
+        return [items[task.number].nodeid for task in order][: self.options.limit]
 
     def _is_limited(self) -> bool:
         return self.options.limit is not None and self.options.limit < len(self._items)
@@ -306,9 +292,7 @@ class Watching:
         attached = []
         left = set(self._left)
         for submission in reversed(submissions(self.options.store.root)):
-            if submission.refreshes and self.options.cache is not Cache.REFRESH:
-                continue
-            if not submission.refreshes and self.options.cache is Cache.REFRESH:
+            if submission.refreshes != (self.options.cache is Cache.REFRESH):
                 continue
             theirs = {
                 item.nodeid
@@ -345,8 +329,7 @@ class Watching:
         if not nodeids:
             return None
         if not cluster.is_here():
-            raise SlurmError("there is no Slurm here (sbatch is not found): run this where jobs are"
-                             " submitted, or without --memento-slurm")  # fmt: skip
+            raise cluster.not_here("sbatch")
         store, refreshes = self.options.store, self.options.cache is Cache.REFRESH
         if refreshes:
             for nodeid in nodeids:
@@ -376,14 +359,18 @@ class Watching:
         for nodeid in nodeids:
             wanted = resources_of(self._items[nodeid], self.asked.resources)
             bound = self._bound(nodeid)
-            key, past = bound.experiment.key, bound.standing.past
-            found = self.options.store.find(key) or self.options.store.find(key, Outcome.FAILED)
-            before = found.ended if found else past.ended if past else None
+            key = bound.experiment.key
+            found = self._last_run(key)
+            before = found.ended if found else None
             by_resources[wanted].append(Item(nodeid, key.experiment, key.stem, before))
         return [
             Group(tuple(items), min(self.asked.tasks, len(items)), resources)
             for resources, items in by_resources.items()
         ]
+
+    def _last_run(self, key: Key) -> Record | None:
+        """Return what is on record of an experiment; a result wins over a failure."""
+        return self.options.store.find(key) or self.options.store.find(key, Outcome.FAILED)
 
     def _jobs(self, submission: Submission) -> list[Job]:
         store, here = self.options.store, self.config.invocation_params.dir
@@ -455,7 +442,7 @@ class Watching:
 
     def _have_ended(self) -> bool:
         """Whether all tasks that have begun have said that they end."""
-        return all(each.begun.keys() <= each.ended for each in self._watched)
+        return all(each.begun <= each.ended for each in self._watched)
 
     def _is_over(self) -> bool:
         return all(each.is_over or not each.left for each in self._watched)
@@ -470,7 +457,7 @@ class Watching:
                 elif "warning" in said:
                     self._warn(said)
                 elif "begun" in said:
-                    each.begun[str(said["begun"])] = str(said["node"])
+                    each.begun.add(str(said["begun"]))
                     each.ended.discard(str(said["begun"]))
                     each.returning.pop(str(said["begun"]), None)
                 elif "ended" in said:
@@ -515,32 +502,25 @@ class Watching:
     def _look_into_store(self) -> None:
         """Report what others than the tasks have computed, or a task that could not tell."""
         store = self.options.store
-        before = {
-            item.nodeid: item.before
-            for each in self._watched
-            for group in each.submission.groups
-            for item in group.items
-        }
+        before = ChainMap(*(each.before for each in self._watched))
         listing = functools.cache(store.listing)
         for nodeid in sorted(self._left):
             bound = self._bound(nodeid)
             key = bound.experiment.key
-            has = [outcome for outcome in Outcome if (key, outcome) in listing(key.experiment)]
-            passed = store.find(key) if Outcome.PASSED in has else None
-            failed = store.find(key, Outcome.FAILED) if has and passed is None else None
-            found = passed or failed
+            is_there = any((key, outcome) in listing(key.experiment) for outcome in Outcome)
+            found = self._last_run(key) if is_there else None
             if found is None or found.ended == before.get(nodeid):
                 continue
             if time.time() - found.ended < _STORE_LOOKED_EACH:
                 continue  # its report may be on the way
-            where = f"pid {found.pid} on {found.host}"
-            if passed is not None and (hit := find_hit(key, store, self.options.root)):
+            where = where_of(found)
+            if found.outcome is Outcome.FAILED:
+                bound.record = found
+                text = store.details(found).get("traceback", "")
+                self._report(nodeid, Ended.FAILED, f"{found.error} [{where}]\n\n{text}")
+            elif hit := find_hit(key, store, self.options.root):
                 bound.standing, bound.where = hit, where
                 self._report(nodeid, Ended.CACHED)
-            elif failed is not None:
-                bound.record = failed
-                text = store.details(failed).get("traceback", "")
-                self._report(nodeid, Ended.FAILED, f"{failed.error} [{where}]\n\n{text}")
 
     def _report(self, nodeid: str, ended: Ended, message: str = "") -> None:
         bound, item = self._bound(nodeid), self._items[nodeid]
