@@ -11,19 +11,18 @@ from pathlib import Path
 import pytest
 
 from pytest_memento.rights import PRIVATE
-from pytest_memento.slurm import (
+from pytest_memento.slurm import cluster, relay
+from pytest_memento.slurm.cluster import SlurmError
+from pytest_memento.slurm.script import Job, Resources
+from pytest_memento.slurm.submission import (
     Group,
     Item,
-    Job,
     Notes,
-    Resources,
-    SlurmError,
     Submission,
     Tail,
-    cluster,
-    relay,
+    outdated,
+    submissions,
 )
-from pytest_memento.slurm.submission import outdated, submissions
 
 ITEM = Item("exp_a.py::experiment[x=1]", "exp_a.py::experiment", "1-2-3", 12.5)
 

@@ -27,10 +27,11 @@ from __future__ import annotations
 
 import os
 from collections.abc import Generator, Iterator
+from typing import TYPE_CHECKING
 
 import pytest
 
-from pytest_memento.plugin import care, fixtures, gpus, hookspecs, options, slurm, status
+from pytest_memento.plugin import care, fixtures, gpus, hookspecs, options, slurm
 from pytest_memento.plugin.acceptance import Acceptance
 from pytest_memento.plugin.collection import Collection
 from pytest_memento.plugin.distribution import Controller, Worker, is_scheduled_here
@@ -46,12 +47,13 @@ from pytest_memento.plugin.selection import Selection
 from pytest_memento.plugin.shortcut import Shortcut
 from pytest_memento.plugin.slurm.asking import ASKED, Mode
 from pytest_memento.plugin.slurm.room import Room
-from pytest_memento.plugin.slurm.task import Ordered, Task
-from pytest_memento.plugin.slurm.watching import Watching
 from pytest_memento.plugin.stopping import Interrupts, PatientWorker, allowance_of
 from pytest_memento.plugin.verification import Verification
 from pytest_memento.processors import usable
 from pytest_memento.schedule import Allowance
+
+if TYPE_CHECKING:
+    from pytest_memento.plugin.slurm.watching import Watching
 
 pytest_addoption = options.pytest_addoption
 
@@ -60,7 +62,10 @@ pytest_addoption = options.pytest_addoption
 def pytest_cmdline_main(config: pytest.Config) -> int | None:
     """Do what is asked for in place of a session, or decide what this one is for."""
     done = care.pytest_cmdline_main(config)
-    done = done if done is not None else status.pytest_cmdline_main(config)
+    if done is None and config.getoption("memento_status") and not hasattr(config, "workerinput"):
+        from pytest_memento.plugin import status  # as all that few sessions need
+
+        done = status.show(config)
     return done if done is not None else slurm.prepare(config)
 
 
@@ -106,6 +111,8 @@ def pytest_configure(config: pytest.Config) -> None:
             if each := gpus.wanted(config):
                 plugins.append(("gpus", Gpus(each)))
         if asked is not None and is_watching:
+            from pytest_memento.plugin.slurm.watching import Watching
+
             runs = Watching(chosen, config, asked, allowance)
         plugins += _of_those_who_watch(chosen, config, reporting, runs)
     for name, plugin in plugins:
@@ -124,6 +131,8 @@ def _of_all(options: Options, config: pytest.Config, execution: Execution) -> It
     if options.accepts:
         yield "acceptance", Acceptance(options, options.accept)
     if options.order is not None:
+        from pytest_memento.plugin.slurm.task import Ordered
+
         yield "ordered", Ordered(options, options.order)
     yield "execution", execution
     if options.seeds:
@@ -155,11 +164,13 @@ def _of_those_who_watch(
 ) -> Iterator[Named]:
     """Yield what the process has that the user looks at."""
     yield "progress", Progress(config, lambda: reporting.state(runs.now), options.progress)
-    if isinstance(runs, Watching):  # after the progress, which is to go on around it
-        yield "watching", runs
+    if not isinstance(runs, (Controller, Execution)):
+        yield "watching", runs  # after the progress, which is to go on around it
     elif options.order is None:
         yield "interrupts", Interrupts(runs.allowance, runs)
     else:
+        from pytest_memento.plugin.slurm.task import Task
+
         task = Task(options, config, options.order, runs)
         if isinstance(runs, Execution):
             yield "room", runs.room

@@ -38,7 +38,7 @@ from pytest_memento.record import Record
 from pytest_memento.rights import make
 from pytest_memento.schedule import Allowance
 from pytest_memento.slate import Slate
-from pytest_memento.slurm.submission import PLACE
+from pytest_memento.slurm import PLACE
 
 _INPUT = "memento_notes"
 _SCHEDULED = "memento_scheduled"

@@ -10,8 +10,8 @@ import pytest
 from pytest_memento.amounts import size
 from pytest_memento.plugin import private
 from pytest_memento.plugin.options import directory, shown_path
-from pytest_memento.slurm import Submission, cluster
-from pytest_memento.slurm.submission import submissions
+from pytest_memento.slurm import cluster
+from pytest_memento.slurm.submission import Submission, submissions
 from pytest_memento.status import lines, running
 from pytest_memento.store import Store
 
@@ -19,10 +19,11 @@ _WIDE = 160
 """Cells of a line that goes to no terminal."""
 
 
-def pytest_cmdline_main(config: pytest.Config) -> int | None:
-    """Show it if that is what the user asked for; nothing is collected, imported or written."""
-    if not config.getoption("memento_status") or hasattr(config, "workerinput"):
-        return None
+def show(config: pytest.Config) -> int:
+    """Show it; nothing is collected, imported or written.
+
+    :return: the exit code of pytest.
+    """
     store = Store(directory(config), shared=config.getini("memento_shared"))
     writer = private.terminal_writer(config)
     width = shutil.get_terminal_size((_WIDE, 24)).columns if writer.hasmarkup else _WIDE

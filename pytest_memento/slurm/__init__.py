@@ -6,19 +6,7 @@ relay         between xdist and srun
 submission    the files in the store by which tasks and those who watch know of each other
 """
 
-from pytest_memento.slurm.cluster import Element, SlurmError
-from pytest_memento.slurm.script import RESOURCES, Job, Resources
-from pytest_memento.slurm.submission import Group, Item, Notes, Submission, Tail
+from typing import Final
 
-__all__ = [
-    "RESOURCES",
-    "Element",
-    "Group",
-    "Item",
-    "Job",
-    "Notes",
-    "Resources",
-    "SlurmError",
-    "Submission",
-    "Tail",
-]
+PLACE: Final = "slurm"
+"""Where the files are, below the store."""

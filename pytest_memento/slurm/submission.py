@@ -25,10 +25,10 @@ from typing import Any, Final
 
 from pytest_memento.provenance import host
 from pytest_memento.rights import Rights, append, make
+from pytest_memento.slurm import PLACE
 from pytest_memento.slurm.script import Resources
 
 FORMAT: Final = 1
-PLACE: Final = "slurm"
 _KEPT: Final = 7 * 86_400.0
 """Seconds after which a submission that was seen to its end is removed."""
 _IN_HAND: Final = 120.0

@@ -12,9 +12,7 @@ import os
 
 import pytest
 
-from pytest_memento.plugin.slurm import remote
-from pytest_memento.plugin.slurm.asking import ASKED, ORDER, Mode, order_of, read
-from pytest_memento.slurm.cluster import allocation
+from pytest_memento.plugin.slurm.asking import ASKED, ORDER, Mode, is_remote, order_of, read
 from pytest_memento.slurm.script import TASK
 
 
@@ -34,10 +32,14 @@ def prepare(config: pytest.Config) -> int | None:
         _obey(option, is_worker=is_worker)
         return None
     if is_worker:
-        remote.adapt_worker(config)
+        if is_remote(config):  # each node may have a /tmp
+            option.basetemp = None
         return None
     if option.help or option.version or (asked := read(config)) is None or option.collectonly:
         return None
+    from pytest_memento.plugin.slurm import remote  # most sessions have no need of it
+    from pytest_memento.slurm.cluster import allocation
+
     config.stash[ASKED] = asked
     if asked.mode is Mode.ARRAY:
         option.numprocesses, option.tx, option.dist, option.distload = None, [], "no", False

@@ -9,15 +9,19 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from pytest_memento.slurm import RESOURCES, Item, Resources, Submission
-from pytest_memento.slurm.cluster import allocation
+from pytest_memento.slurm.script import RESOURCES, Resources
+
+if TYPE_CHECKING:
+    from pytest_memento.slurm.submission import Item, Submission
 
 INPUT = "memento_slurm"
 """The order of a task, in what its workers are given."""
+REMOTE = "memento_remote"
+"""Whether srun has started it, in what a worker is given."""
 _FLAGS = ("detach", "dry_run", "mode", "args", *RESOURCES)
 _OWN = ("--memento-slurm", "--memento-notify")
 """Options that are not for tasks: these never submit, watch or notify."""
@@ -158,6 +162,8 @@ def read(config: pytest.Config) -> Asked | None:
     if tasks < 1:
         raise pytest.UsageError(f"--memento-slurm takes a number of tasks from 1 on, not {tasks}")
     _refuse_others(config)
+    from pytest_memento.slurm.cluster import allocation
+
     mode = Mode(config.getoption("memento_slurm_mode") or ("srun" if allocation() else "array"))
     asked = Asked(
         tasks,
@@ -222,6 +228,11 @@ def resources_of(item: pytest.Item, default: Resources) -> Resources:
         ) from None
 
 
+def is_remote(config: pytest.Config) -> bool:
+    """Whether this is a worker that srun has started, on whatever node."""
+    return bool(getattr(config, "workerinput", {}).get(REMOTE))
+
+
 def order_of(config: pytest.Config, text: str) -> Order | None:
     """Return what this session is to do as a task, or as a worker of one.
 
@@ -232,6 +243,8 @@ def order_of(config: pytest.Config, text: str) -> Order | None:
         text = config.workerinput.get(INPUT, "")
     if not text:
         return None
+    from pytest_memento.slurm.submission import Submission
+
     group, _, directory = text.partition(":")
     submission = Submission.read(Path(directory))
     if submission is None:

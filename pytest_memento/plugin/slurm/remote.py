@@ -11,11 +11,10 @@ from typing import Any
 
 import pytest
 
-from pytest_memento.plugin.slurm.asking import Asked
+from pytest_memento.plugin.slurm.asking import REMOTE, Asked
 from pytest_memento.slurm import relay
 from pytest_memento.slurm.cluster import allocation, not_here
 
-INPUT = "memento_remote"
 _SRUN = ("srun", "--ntasks=1", "--nodes=1", "--exact", "--unbuffered", "--quiet")
 """Without ``--unbuffered`` srun keeps what a worker says until there is more of it, and xdist waits
 for ever."""
@@ -83,13 +82,6 @@ def places(environment: Mapping[str, str], cpus: int) -> int:
     return total
 
 
-def adapt_worker(config: pytest.Config) -> None:
-    """Have a worker make its own directory for ``tmp_path``: each node may have a /tmp."""
-    workerinput: dict[str, Any] = config.workerinput  # type: ignore[attr-defined]  # of xdist
-    if workerinput.get(INPUT):
-        config.option.basetemp = None
-
-
 class Remote:
     """Tells workers that they may be on another node.
 
@@ -110,4 +102,4 @@ class Remote:
     @pytest.hookimpl(optionalhook=True)
     def pytest_configure_node(self, node: Any) -> None:
         """Tell a worker."""
-        node.workerinput[INPUT] = True
+        node.workerinput[REMOTE] = True

@@ -22,8 +22,8 @@ from pytest_memento.plugin.selection import keep
 from pytest_memento.plugin.slurm.asking import INPUT, Order
 from pytest_memento.plugin.stopping import Runs
 from pytest_memento.provenance import host
-from pytest_memento.slurm import Notes
 from pytest_memento.slurm.cluster import requeue
+from pytest_memento.slurm.submission import Notes
 
 _MOST_RETURNS = 100
 """How many times a task goes back into the queue: that of an experiment that never comes further

@@ -35,18 +35,10 @@ from pytest_memento.plugin.stopping import EndedBySignal, ending_by
 from pytest_memento.presence import Sign, name_of, signs
 from pytest_memento.record import Key, Outcome, Record
 from pytest_memento.schedule import Allowance, in_turn
-from pytest_memento.slurm import (
-    Element,
-    Group,
-    Item,
-    Job,
-    Resources,
-    SlurmError,
-    Submission,
-    Tail,
-    cluster,
-)
-from pytest_memento.slurm.submission import outdated, submissions
+from pytest_memento.slurm import cluster
+from pytest_memento.slurm.cluster import Element, SlurmError
+from pytest_memento.slurm.script import Job, Resources
+from pytest_memento.slurm.submission import Group, Item, Submission, Tail, outdated, submissions
 
 _LOOKED_EACH = 0.5
 """Seconds between two looks at the notes."""
