@@ -305,13 +305,13 @@ def test_a_limit(pytester: pytest.Pytester, notes: Notes, workers: str) -> None:
 
 @pytest.mark.parametrize("workers", ["-n0", "-n2"])
 def test_a_budget(pytester: pytest.Pytester, notes: Notes, workers: str) -> None:
-    pytester.makepyfile(exp_a=SLEEPY.replace("[1.0, 1.5, 0.1, 0.2]", "[2.0, 2.5, 3.0, 3.5]"))
+    pytester.makepyfile(exp_a=SLEEPY.replace("[1.0, 1.5, 0.1, 0.2]", "[4.0, 4.5, 5.0, 5.5]"))
     pytester.makepyfile(test_a="def test_ordinary(): pass")
-    result = pytester.runpytest_subprocess(workers, "--memento-budget=2.5s")
+    result = pytester.runpytest_subprocess(workers, "--memento-budget=5s")
     counts = result.parseoutcomes()
     assert 1 <= counts["passed"] <= 4
     assert len(notes()) == 2 * (counts["passed"] - 1)
-    result.stdout.fnmatch_lines(["memento: * were not run: the budget of 2.50s is used up"])
+    result.stdout.fnmatch_lines(["memento: * were not run: the budget of 5.00s is used up"])
 
 
 @pytest.mark.parametrize(
