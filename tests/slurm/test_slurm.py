@@ -754,6 +754,7 @@ def test_what_was_cancelled_before_is_submitted_again(
     pytester.runpytest_subprocess("--memento-slurm=1", "--memento-slurm-detach")
     until(lambda: running(pytester))
     slurm("scancel", array_of(pytester))
+    until(lambda: not queue())  # or it might end as it should yet
     session = start("--memento-slurm=1")
     be_quick(pytester)
     code, output = session.outcome()
