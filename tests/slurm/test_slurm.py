@@ -287,6 +287,7 @@ def test_an_array_that_is_cancelled(pytester: pytest.Pytester, notes: Notes, sta
     assert code == pytest.ExitCode.INTERRUPTED
     assert "3 of 3 experiments were not run: their tasks were cancelled" in output
     assert "failed" not in output
+    until(lambda: not queue())
     be_quick(pytester)
     again = pytester.runpytest_subprocess("--memento-slurm=2")
     assert again.parseoutcomes() == {"passed": 3}
@@ -772,7 +773,7 @@ def test_other_options_while_something_is_submitted(
     )
     session = start("--memento-slurm=1", "--memento-slurm-cpus=1")
     array = array_of(pytester)
-    time.sleep(3)
+    time.sleep(8)  # to come up, on a busy machine
     session.interrupt()
     _, output = session.outcome()
     assert f"array {array} was submitted with --cpus-per-task=500; for what is asked" in output
