@@ -90,6 +90,15 @@ def attach(report: pytest.TestReport, told: Mapping[str, Any]) -> None:
     setattr(report, _NAME, told)
 
 
+def error_of(report: pytest.TestReport) -> str:
+    """Return why a test failed, in a line."""
+    crash = getattr(report.longrepr, "reprcrash", None)
+    text = str(crash.message if crash is not None else report.longreprtext)
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    marked = [line[2:].strip() for line in lines if line.startswith("E ")]
+    return next(iter(marked or lines), "failed")
+
+
 def told(report: object) -> Mapping[str, Any] | None:
     """Return what :func:`attach` wrote on a report, if it is one of an experiment."""
     return getattr(report, _NAME, None)
