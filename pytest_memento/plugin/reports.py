@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Mapping
+from itertools import islice
 from typing import Any
 
 import pytest
 
+from pytest_memento import metrics
 from pytest_memento.plugin.bound import Bound
 
 _NAME = "memento"
+_MOST_METRICS = 32
 
 
 class Ended(enum.Enum):
@@ -55,6 +58,8 @@ def what_to_tell(bound: Bound, ended: Ended) -> dict[str, Any]:
         if ended in (Ended.PASSED, Ended.VERIFIED):
             result = {name: value.label for name, value in attempt.described.items()}
             told["result"] = _encodable(result)
+        last = islice(metrics.last(attempt.context.series).items(), _MOST_METRICS)
+        told["metrics"] = {_escaped(name): value for name, value in last}
     return told
 
 
@@ -106,8 +111,8 @@ def told(report: object) -> Mapping[str, Any] | None:
 
 def _encodable(texts: Mapping[str, str]) -> dict[str, str]:
     """Escape lone surrogates, as in names of files: one of them would end xdist's session."""
+    return {_escaped(name): _escaped(text) for name, text in texts.items()}
 
-    def escaped(text: str) -> str:
-        return text.encode(errors="backslashreplace").decode()
 
-    return {escaped(name): escaped(text) for name, text in texts.items()}
+def _escaped(text: str) -> str:
+    return text.encode(errors="backslashreplace").decode()
