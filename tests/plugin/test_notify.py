@@ -167,9 +167,11 @@ def test_one_failing_configuration_is_told_everywhere(
     assert [str(each["Subject"]).partition(":")[2][:14] for each in parsed] == [
         " first failure", " done: 5 passe",
     ]  # fmt: skip
+    plain = parsed[1].get_body(("plain",))
+    assert plain is not None
     text = (pytester.path / "command.txt").read_text()
     for body in (
-        parsed[1].get_content(),
+        plain.get_content(),
         text,
         server.posted[1]["text"],
         server.posted[1]["content"],
