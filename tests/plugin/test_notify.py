@@ -6,12 +6,14 @@ import http.server
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
 from email import message_from_bytes, policy
+from email.message import EmailMessage
 from pathlib import Path
 from typing import Any
 
@@ -89,26 +91,37 @@ def webhook() -> Iterator[Callable[..., Webhook]]:
 
 
 @pytest.fixture
-def mails() -> Iterator[tuple[str, list[bytes]]]:
-    """A mail server: its address, and what it has got."""
+def mails(tmp_path: Path) -> Iterator[tuple[str, Callable[[], list[EmailMessage]]]]:
+    """A mail server, a process of its own: its address, and what it has got."""
     pytest.importorskip("apprise")
-    controller = pytest.importorskip("aiosmtpd.controller")
-    got: list[bytes] = []
+    pytest.importorskip("aiosmtpd")
+    address, box = f"127.0.0.1:{free_port()}", tmp_path / "mails"
+    handler = ["-c", "aiosmtpd.handlers.Mailbox", os.fspath(box)]
+    server = subprocess.Popen([sys.executable, "-m", "aiosmtpd", "-n", "-l", address, *handler])
+    until = time.monotonic() + 30
+    while not answers(address):
+        assert time.monotonic() < until, "the mail server does not come up"
+        time.sleep(0.1)
 
-    class Handler:
-        async def handle_DATA(self, server: object, session: object, envelope: Any) -> str:
-            got.append(envelope.content)
-            return "250 OK"
+    def got() -> list[EmailMessage]:
+        files = sorted(box.glob("new/*"), key=lambda path: path.stat().st_mtime_ns)
+        return [message_from_bytes(each.read_bytes(), policy=policy.default) for each in files]
 
-    server = controller.Controller(Handler(), hostname="127.0.0.1", port=free_port())
-    server.start()
-    yield f"127.0.0.1:{server.port}", got
-    server.stop()
+    yield address, got
+    server.terminate()
+    server.wait(30)
+
+
+def answers(address: str) -> bool:
+    host, _, port = address.partition(":")
+    try:
+        socket.create_connection((host, int(port)), 1).close()
+    except OSError:
+        return False
+    return True
 
 
 def free_port() -> int:
-    import socket
-
     with socket.socket() as found:
         found.bind(("127.0.0.1", 0))
         return int(found.getsockname()[1])
@@ -128,7 +141,7 @@ def test_one_failing_configuration_is_told_everywhere(
     pytester: pytest.Pytester,
     request: pytest.FixtureRequest,
     webhook: Callable[..., Webhook],
-    mails: tuple[str, list[bytes]],
+    mails: tuple[str, Callable[[], list[EmailMessage]]],
     monkeypatch: pytest.MonkeyPatch,
     workers: int,
 ) -> None:
@@ -163,7 +176,7 @@ def test_one_failing_configuration_is_told_everywhere(
         assert end["failures"][0]["id"] == "exp_a.py::experiment[x=3]"
         assert end["failures"][0]["error"] == "MemoryError: cannot have 3 GB"
     assert server.paths == [f"/{SECRET}"] * 2
-    parsed = [message_from_bytes(each, policy=policy.default) for each in got]
+    parsed = got()
     assert [str(each["Subject"]).partition(":")[2][:14] for each in parsed] == [
         " first failure", " done: 5 passe",
     ]  # fmt: skip
