@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import signal
@@ -806,3 +807,36 @@ def test_an_experiment_that_ends_the_session(pytester: pytest.Pytester) -> None:
     result.stdout.fnmatch_lines(
         ["*received keyboard-interrupt*", "*not run: 4 times in turn their tasks ended *"]
     )
+
+
+def test_what_is_told_comes_from_the_session_that_watches(
+    pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytester.makepyfile(
+        exp_a="""
+        matrix = {"parameters": {"x": [1, 2, 3, 4]}}
+        def experiment(x):
+            assert x != 3
+        """
+    )
+    pytester.makeini(
+        "[pytest]\nmemento_notify = file:ini.jsonl\naddopts = --memento-notify=file:a.jsonl"
+    )
+    monkeypatch.setenv("MEMENTO_NOTIFY", "file:environment.jsonl")
+    result = pytester.runpytest_subprocess("--memento-slurm=2", "--memento-notify=file:typed.jsonl")
+    assert result.parseoutcomes() == {"passed": 3, "failed": 1}
+    for name in ("ini", "a", "environment", "typed"):
+        lines = (pytester.path / f"{name}.jsonl").read_text().splitlines()
+        first, end = map(json.loads, lines)
+        assert first["title"].startswith("memento: first failure: exp_a.py::experiment[x=3]: ")
+        assert end["counts"] == {"total": 4, "cached": 0, "passed": 3, "failed": 1}
+
+
+def test_nothing_is_told_of_what_is_left_to_an_array(pytester: pytest.Pytester) -> None:
+    pytester.makepyfile(exp_a="def experiment(x): pass\nmatrix = {'parameters': {'x': [1]}}")
+    result = pytester.runpytest_subprocess(
+        "--memento-slurm=1", "--memento-slurm-detach", "--memento-notify=file:typed.jsonl"
+    )
+    assert result.ret == 0
+    until(lambda: not queue())
+    assert not (pytester.path / "typed.jsonl").exists()
