@@ -191,14 +191,8 @@ def _notifying(
     """Return what tells others, which few sessions need."""
     from pytest_memento.plugin.notifying import Notifying, targets
 
-    return Notifying(
-        options,
-        config,
-        targets(options.notify, config, os.environ),
-        lambda: reporting.state(runs.now),
-        lambda: reporting.saved,
-        lambda: runs.allowance.stopped,
-    )
+    chosen = targets(options.notify, config, os.environ)
+    return Notifying(options, config, chosen, reporting, runs)
 
 
 def _is_distributed(config: pytest.Config) -> bool:

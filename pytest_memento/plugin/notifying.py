@@ -8,7 +8,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from datetime import datetime
-from typing import Any
+from typing import Any, Protocol
 
 import pytest
 
@@ -20,9 +20,11 @@ from pytest_memento.notify.occasions import Occasion, Occasions
 from pytest_memento.notify.targets import Target, TargetError, parse
 from pytest_memento.plugin import private
 from pytest_memento.plugin.options import Options
-from pytest_memento.plugin.progress import State
+from pytest_memento.plugin.progress import Now
+from pytest_memento.plugin.reporting import Reporting
 from pytest_memento.plugin.reports import Ended, error_of, told
 from pytest_memento.provenance import host
+from pytest_memento.schedule import Allowance
 from pytest_memento.ticker import Ticker
 
 _LOOKED_EACH = 1.0
@@ -30,6 +32,8 @@ _LOOKED_EACH = 1.0
 _SEEN_EACH = 10.0
 """Seconds between two looks at what runs."""
 _OPTION = "--memento-notify"
+_LONGEST = 2_000
+"""Characters of a traceback, from its end."""
 _HOOK = "pytest_memento_notify"
 _IDLE = ("total", Ended.CACHED.value, Ended.SKIPPED.value, "not run")
 """How experiments end in a session that has done nothing."""
@@ -74,13 +78,21 @@ class Console:
             reporter.write_line(notification.subject, bold=True, red=failed, green=not failed)
 
 
+class Runs(Protocol):
+    """Where experiments run."""
+
+    allowance: Allowance
+
+    def now(self) -> Now:
+        """Return what goes on."""
+
+
 class Notifying:
     """Tells targets and implementations of the hook.
 
     :param targets: who wants to know.
-    :param state: tells how far the session is.
-    :param saved: tells how many seconds the store has saved.
-    :param why: tells why nothing is begun any more, if so.
+    :param reporting: knows how far the session is; it hears of each report before this does.
+    :param runs: where experiments run.
     """
 
     def __init__(
@@ -88,9 +100,8 @@ class Notifying:
         options: Options,
         config: pytest.Config,
         targets: Iterable[Target],
-        state: Callable[[], State],
-        saved: Callable[[], float],
-        why: Callable[[], str],
+        reporting: Reporting,
+        runs: Runs,
     ) -> None:
         self.options = options
         self.config = config
@@ -100,10 +111,11 @@ class Notifying:
             chosen.append(Target(_HOOK, self._call_hook, every, every))
         self._delivery = Delivery(chosen)
         self._watches = any(each.wants(Event.STALLED) for each in chosen)
-        self._state, self._saved, self._why = state, saved, why
+        self._reporting, self._runs = reporting, runs
         self._occasions = Occasions(options.stalled)
         self._lock = threading.Lock()
         self._ends: dict[tuple[str, int], str] = {}
+        self._counter: Counter[str] = Counter()
         self._began = time.monotonic()
         self._looked = 0.0
         self._cause = ""
@@ -127,19 +139,24 @@ class Notifying:
         known = told(report)
         if known is None:
             return
-        self._ends[known["experiment"], known["position"]] = known["ended"]
+        self._count((known["experiment"], known["position"]), known["ended"])
         if report.failed and known["ended"] == Ended.FAILED.value:
-            text = str(getattr(report, "longreprtext", ""))
+            text = str(getattr(report, "longreprtext", ""))[-_LONGEST:]
             failure = Failure(report.nodeid, error_of(report), text, known.get("runtime"))
             with self._lock:
                 found = [*self._occasions.failed(failure, time.monotonic())]
             self._tell_all(found)
         if known["ended"] != Ended.CACHED.value:
-            counts = Counter(self._ends.values())
-            cached = counts[Ended.CACHED.value]
-            self._tell_all(
-                self._occasions.came_to(len(self._ends) - cached, self._total() - cached)
-            )
+            cached = self._counter[Ended.CACHED.value]
+            done, total = len(self._ends) - cached, self._total() - cached
+            self._tell_all(self._occasions.came_to(done, total))
+
+    def _count(self, which: tuple[str, int], ended: str) -> None:
+        """Count how an experiment has ended; one that is run again, as it ends last."""
+        if (before := self._ends.get(which)) is not None:
+            self._counter[before] -= 1
+        self._ends[which] = ended
+        self._counter[ended] += 1
 
     def _tick(self) -> None:
         # It must not end, whatever an experiment or a disk does to what is read here.
@@ -171,7 +188,8 @@ class Notifying:
         counts = self._counts()
         has_run = any(number for word, number in counts.items() if word not in _IDLE)
         good = exitstatus in (pytest.ExitCode.OK, pytest.ExitCode.NO_TESTS_COLLECTED)
-        why = self._cause or self._why() or str(session.shouldfail or session.shouldstop or "")
+        stopped = str(session.shouldfail or session.shouldstop or "")
+        why = self._cause or self._runs.allowance.stopped or stopped
         for occasion in self._occasions.rest():  # the end tells of all failures
             self._tell(occasion, lambda target: not target.wants(Event.END))
         title = self._end(counts, why if why or has_run or good else f"exit code {int(exitstatus)}")
@@ -206,8 +224,7 @@ class Notifying:
     def _notification(self, occasion: Occasion) -> Notification:
         details = occasion.details
         if occasion.event is not Event.END:
-            line = self._state().line(datetime.now().astimezone())
-            details = (*details, line.removeprefix("memento: "))
+            details = (*details, *self._going_on())
         return Notification(
             occasion.event,
             f"memento: {_title(occasion)}",
@@ -215,15 +232,19 @@ class Notifying:
             occasion.failures,
             details,
             time.monotonic() - self._began,
-            self._saved(),
+            self._reporting.saved,
             host(),
             str(self.options.store.root),
             tuple(_without_targets(self.options.command)),
         )
 
+    def _going_on(self) -> Iterator[str]:
+        with contextlib.suppress(Exception):  # whatever a disk does: this is an extra
+            state = self._reporting.state(self._runs.now)
+            yield state.line(datetime.now().astimezone()).removeprefix("memento: ")
+
     def _counts(self) -> dict[str, int]:
-        counts = Counter(self._ends.values())
-        total = self._total()
+        counts, total = self._counter, self._total()
         found = {"total": total}
         always = (Ended.CACHED, Ended.PASSED, Ended.FAILED)
         found |= {each.value: counts[each.value] for each in always}
@@ -233,7 +254,7 @@ class Notifying:
         return found
 
     def _total(self) -> int:
-        return max(self._state().total, len(self._ends))
+        return max(self._reporting.total, len(self._ends))
 
     def _call_hook(self, notification: Notification, timeout: float) -> None:  # noqa: ARG002
         self.config.hook.pytest_memento_notify(event=notification, config=self.config)
