@@ -135,14 +135,28 @@ def test_what_has_failed_in_another_session_fails_here_too(
 ) -> None:
     if workers != "-n0":
         request.getfixturevalue("xdist")
+    # Each session has looked at the store before anything ends.
+    pytester.makeconftest(
+        """
+        import os
+        from pathlib import Path
+        def pytest_collection_finish(session):
+            of_xdist = getattr(session.config, "workerinput", {})
+            Path(f"collected-{of_xdist.get('testrunuid', os.getpid())}").touch()
+        """
+    )
     pytester.makepyfile(
         exp_a="""
         import time
+        from pathlib import Path
         from notes import note
         matrix = {"parameters": {"x": [1, 2]}}
         def experiment(x):
             note(f"{x}")
-            time.sleep(6)
+            until = time.monotonic() + 60
+            while len(list(Path().glob("collected-*"))) < 2 and time.monotonic() < until:
+                time.sleep(0.1)
+            time.sleep(0.5)
             assert x == 2, "out of luck"
         """
     )

@@ -308,9 +308,10 @@ def test_a_budget(pytester: pytest.Pytester, notes: Notes, workers: str) -> None
     pytester.makepyfile(exp_a=SLEEPY.replace("[1.0, 1.5, 0.1, 0.2]", "[4.0, 4.5, 5.0, 5.5]"))
     pytester.makepyfile(test_a="def test_ordinary(): pass")
     result = pytester.runpytest_subprocess(workers, "--memento-budget=5s")
-    counts = result.parseoutcomes()
-    assert 1 <= counts["passed"] <= 4
-    assert len(notes()) == 2 * (counts["passed"] - 1)
+    # None, or not even the ordinary one, where the machine is so busy that it is used up before.
+    passed = result.parseoutcomes().get("passed", 0)
+    assert passed <= 4
+    assert len(notes()) == 2 * max(0, passed - 1)
     result.stdout.fnmatch_lines(["memento: * were not run: the budget of 5.00s is used up"])
 
 
