@@ -12,6 +12,8 @@ status          what --memento-status shows, in place of a session
 execution       hits are replayed, misses run and are published
 seeding         the global random generators while an experiment runs
 reporting       what the terminal shows
+properties      what reporters such as junitxml are told
+telling         who is told what has come out, beside the terminal
 progress        the line that says what is going on
 stopping        beginning nothing more
 distribution    what crosses between xdist's workers and their controller
@@ -48,6 +50,7 @@ from pytest_memento.plugin.shortcut import Shortcut
 from pytest_memento.plugin.slurm.asking import ASKED, Mode
 from pytest_memento.plugin.slurm.room import Room
 from pytest_memento.plugin.stopping import Interrupts, PatientWorker, allowance_of
+from pytest_memento.plugin.telling import Telling
 from pytest_memento.plugin.verification import Verification
 from pytest_memento.processors import usable
 from pytest_memento.schedule import Allowance
@@ -78,8 +81,9 @@ def pytest_configure(config: pytest.Config) -> None:
     """Register what this process needs: workers report nothing, controllers run nothing."""
     config.addinivalue_line(
         "markers",
-        "memento(matrix=..., version=..., depends=[...]): run the function once per configuration"
-        " of the matrix; version and depends say what its results depend on beside its code",
+        "memento(matrix=..., version=..., depends=[...], slurm={...}): run the function once per"
+        " configuration of the matrix; version and depends say what its results depend on beside"
+        " its code, slurm which resources its tasks ask for (as gpus, time)",
     )
     config.stash[OPTIONS] = chosen = options.read(config)
     is_worker, is_distributed = hasattr(config, "workerinput"), _is_distributed(config)
@@ -102,6 +106,8 @@ def pytest_configure(config: pytest.Config) -> None:
     if not is_worker:
         reporting = Reporting(chosen, config, allowance)
         plugins.append(("reporting", reporting))
+        if chosen.order is None:  # else where its reports arrive
+            plugins.append(("telling", Telling(chosen, config)))
         runs: Controller | Execution | Watching = execution
         shortcut = Shortcut(chosen, config, is_distributed=is_distributed and is_scheduled)
         plugins.append(("shortcut", shortcut))
