@@ -158,6 +158,13 @@ class Store:
         """
         return self._header(experiment, stem, outcome, Record.from_json)
 
+    def written(self, experiment: str, stem: str, outcome: Outcome) -> float:
+        """Return when a record was written, by the clock of the disk; 0 if there is none."""
+        try:
+            return os.stat(self._path(experiment, stem, outcome)).st_mtime
+        except OSError:
+            return 0.0
+
     def past(self, key: Key) -> Past | None:
         """Return what a look-up needs of a result, if it is there.
 

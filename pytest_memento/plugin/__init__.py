@@ -65,11 +65,27 @@ pytest_addoption = options.pytest_addoption
 def pytest_cmdline_main(config: pytest.Config) -> int | None:
     """Do what is asked for in place of a session, or decide what this one is for."""
     done = care.pytest_cmdline_main(config)
-    if done is None and config.getoption("memento_status") and not hasattr(config, "workerinput"):
+    wanted = config.getoption("memento_status") or config.getoption("memento_watch")
+    if done is None and wanted and not hasattr(config, "workerinput"):
         from pytest_memento.plugin import status  # as all that few sessions need
 
         done = status.show(config)
     return done if done is not None else slurm.prepare(config)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_load_initial_conftests(
+    parser: pytest.Parser, args: list[str]
+) -> Generator[None, None, None]:
+    """Take ``--watch`` for ``--memento-watch`` where it can mean nothing else.
+
+    It is no option of ours, since users have their own by that name.
+    """
+    yield
+    if "--memento-status" in args and "--watch" in args:
+        _, unknown = parser.parse_known_and_unknown_args(args)
+        if "--watch" in unknown:
+            args[args.index("--watch")] = "--memento-watch"
 
 
 def pytest_addhooks(pluginmanager: pytest.PytestPluginManager) -> None:
