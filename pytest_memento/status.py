@@ -145,14 +145,14 @@ class View:
         :param height: lines that there is room for; by default all are shown.
         """
         functions = [str(each) for each in self.progress]
-        overall = list(self._overall())
-        shown = self.failures
+        overall, failures, room = list(self._overall()), self.failures, None
         if height is not None:
-            shown = shown[: max(0, height // 4)]
-            room = max(2, height - len(overall) - len(shown))
+            failures = failures[: height // 4]
+            room = max(2, height - len(overall) - len(failures))
             functions = _cut(functions, max(2, room // 3, room - len(self.running) - 1))
-            height = max(2, room - len(functions))
-        for line in (*functions, *overall, *self._table(width, height), *shown):
+            room = max(2, room - len(functions))
+        lines = [*functions, *overall, *self._table(width, room), *failures]
+        for line in lines[:height]:
             yield table.cut(line, width)
 
     def _overall(self) -> Iterator[str]:
@@ -183,6 +183,7 @@ def _breadth(columns: Sequence[str], rows: Sequence[Mapping[str, str]]) -> int:
 
 
 def _cut(lines: list[str], height: int | None) -> list[str]:
+    """Return no more lines than there is room for; the last one says how many are left out."""
     if height is None or len(lines) <= height:
         return lines
     return [*lines[: height - 1], f"... and {len(lines) - height + 1} more"]
@@ -268,7 +269,7 @@ class Survey:
         """Return the seconds that a run took, ``None`` if there is no saying."""
         which = name, f"{stem}.{outcome.value}"
         if which not in self._took:
-            record = self._store.read(name, stem, outcome)
+            record = self._store.peek(name, stem, outcome)
             self._took[which] = record.runtime if record else None
         return self._took[which]
 
@@ -280,7 +281,7 @@ class Survey:
         times = [(written(name, stem, Outcome.FAILED), name, stem) for name, stem in failed]
         lines = []
         for _, name, stem in sorted(times, reverse=True)[:_FAILURES]:
-            if (record := self._store.read(name, stem, Outcome.FAILED)) is not None:
+            if (record := self._store.peek(name, stem, Outcome.FAILED)) is not None:
                 when = ago(time.time() - record.ended)
                 text = f"failed {when}: {name}[{record.id}]: {record.error}"
                 lines.append(one_line(text, _LONG))

@@ -28,7 +28,7 @@ _DRAWN_EACH = 2.0
 """Seconds between two looks on a terminal."""
 _PRINTED_EACH = 60.0
 """Seconds between two looks that are printed one below the other."""
-_SHARE = 10
+_SHARE = 4
 """How many times as long as it takes to look there is rest: a store may be large, or far away."""
 _ASKED_EACH = 15.0
 """Seconds between two questions to squeue."""
@@ -50,12 +50,17 @@ def show(config: pytest.Config) -> int:
             writer.line(line)
         return pytest.ExitCode.OK
     # A reader that ends, as `head` does, and Ctrl-C are how this is meant to end.
-    with contextlib.suppress(KeyboardInterrupt, BrokenPipeError), ending_by(sys.exit):
+    with contextlib.suppress(KeyboardInterrupt, BrokenPipeError), ending_by(_end):
         if sys.stdout.isatty() and os.environ.get("TERM") != "dumb":
             _draw(look)
         else:
             _print(look)
     return pytest.ExitCode.OK
+
+
+def _end(number: int) -> None:
+    """End in order, so that the terminal is as it was."""
+    sys.exit(128 + number)
 
 
 def _draw(look: _Look) -> None:
@@ -107,9 +112,8 @@ class _Look:
         :param width: of the terminal, in cells.
         :param height: lines that there is room for; by default all are shown.
         """
-        for number, line in enumerate(self._lines(width, height)):
-            if height is None or number < height:
-                yield table.cut(line, width)
+        for line in [*self._lines(width, height)][:height]:
+            yield table.cut(line, width)
 
     def _lines(self, width: int, height: int | None) -> Iterator[str]:
         store = self._store
@@ -130,7 +134,7 @@ class _Look:
             for item in group.items
         }
         view = self._survey.look(waiting)
-        yield from view.lines(width, None if height is None else height - len(head))
+        yield from view.lines(width, None if height is None else max(0, height - len(head)))
 
 
 class _Queues:
