@@ -67,7 +67,7 @@ def of_record(record: Record, *, is_cached: bool) -> list[Property]:
 
 def replace(properties: list[tuple[str, object]], ours: list[Property]) -> None:
     """Put our properties in place of those of a try before."""
-    properties[:] = [each for each in properties if not each[0].startswith(PREFIX)]
+    properties[:] = [each for each in properties if not str(each[0]).startswith(PREFIX)]
     properties += ours
 
 
