@@ -24,7 +24,8 @@ from pytest_memento.store import Store, slug
 
 STALLED: Final = 60.0
 """Seconds without a sign of life, which is given each second, after which that is said."""
-COLUMNS: Final = ("experiment", "state", "for", "progress", "metrics", "memory", "where", "eta")
+_SEVERAL, _ONE = "experiment", "configuration"
+COLUMNS: Final = (_SEVERAL, _ONE, "state", "for", "progress", "metrics", "memory", "where", "eta")
 _NARROW: Final = ("memory", "metrics", "where")
 """Columns that make way where there is no room for all, the first one first."""
 _SAMPLE: Final = 500
@@ -75,6 +76,7 @@ class Running:
         last = metrics.last(self.pulse.get("series", {}))
         return [
             one_line(f"{self.name}[{self.sign.label}]"),
+            one_line(self.sign.label),
             self.state or "running",
             duration(self.seconds),
             f"{progress[0]:g}/{progress[1]:g}" if progress else "",
@@ -168,7 +170,10 @@ class View:
         if not self.running:
             return ["nothing runs"]
         rows = [dict(zip(COLUMNS, each.cells, strict=True)) for each in self.running]
-        columns = [name for name in COLUMNS if any(row[name] for row in rows)]
+        # The name of one function is said above, and is often long.
+        is_one = len({each.name for each in self.running}) == 1 and all(r[_ONE] for r in rows)
+        hidden = _SEVERAL if is_one else _ONE
+        columns = [n for n in COLUMNS if n != hidden and any(row[n] for row in rows)]
         for name in _NARROW:
             if name in columns and _breadth(columns, rows) > width:
                 columns.remove(name)

@@ -56,8 +56,8 @@ def test_beside_a_session(pytester: pytest.Pytester, session: subprocess.Popen[b
             [
                 "memento: store .pytest_cache/memento (1 result, *)",
                 "exp_a.py::experiment: 1 of 4 done, 1 failed, 1 running, 1 queued, eta *:*",
-                "experiment * state * for * progress * metrics * memory * where * eta",
-                f"exp_a.py::experiment?x=1? * running * 3/10 * loss=0.25 * MB * pid {session.pid} on *",
+                "configuration * state * for * progress * metrics * memory * where * eta",
+                f"x=1 * running * 3/10 * loss=0.25 * MB * pid {session.pid} on *",
                 "failed *: exp_a.py::experiment?x=3?: *assert*",
             ]
         )
@@ -80,11 +80,11 @@ def test_a_process_that_was_killed_or_is_silent(
     beat = sign.pulse()["beat"]
     pulse.write_text(pulse.read_text().replace(str(beat), str(beat - 300)))
     result = pytester.runpytest_subprocess("--memento-status")
-    result.stdout.fnmatch_lines(["exp_a.py::experiment?x=1? * silent for 5m* pid *"])
+    result.stdout.fnmatch_lines(["x=1 * silent for 5m* pid *"])
     os.kill(session.pid, signal.SIGKILL)
     session.wait()
     result = pytester.runpytest_subprocess("--memento-status")
-    result.stdout.fnmatch_lines(["exp_a.py::experiment?x=1? * its process is gone * pid *"])
+    result.stdout.fnmatch_lines(["x=1 * its process is gone * pid *"])
 
 
 @pytest.mark.usefixtures("xdist")
@@ -101,8 +101,8 @@ def test_beside_two_workers_of_which_one_is_killed(pytester: pytest.Pytester) ->
         result.stdout.fnmatch_lines(
             [
                 "exp_a.py::experiment: 0 of 4 done, 2 running, 2 queued, eta *",
-                "exp_a.py::experiment?x=[123]? * running * 3/10 * loss=0.25 *",
-                "exp_a.py::experiment?x=[123]? * running * 3/10 * loss=0.25 *",
+                "x=[123] * running * 3/10 * loss=0.25 *",
+                "x=[123] * running * 3/10 * loss=0.25 *",
             ]
         )
         # The parent first, or it would replace the worker.
