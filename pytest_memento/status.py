@@ -59,6 +59,11 @@ class Running:
     left: float | None = None
 
     @property
+    def id(self) -> str:
+        """Function and configuration."""
+        return f"{self.name}[{self.sign.label}]"
+
+    @property
     def seconds(self) -> float:
         """For how long."""
         return max(0.0, time.time() - self.sign.since)
@@ -75,7 +80,7 @@ class Running:
         progress, memory = self.pulse.get("progress"), self.pulse.get("memory")
         last = metrics.last(self.pulse.get("series", {}))
         return [
-            one_line(f"{self.name}[{self.sign.label}]"),
+            one_line(self.id),
             one_line(self.sign.label),
             self.state or "running",
             duration(self.seconds),
@@ -85,6 +90,19 @@ class Running:
             one_line(f"pid {self.sign.pid} on {self.sign.host}"),
             "" if self.left is None else _clock(self.left),
         ]
+
+
+def running(store: Store) -> list[Running]:
+    """Return what runs on a store, what has run for longest first."""
+    names = {slug(name): name for name in store.plans()}
+    found = []
+    for sign in _last_of_each(signs(store.root)):
+        place, _, stem = sign.claim.partition("/")
+        pulse = sign.pulse()
+        if pulse.get("since", math.inf) < sign.since:  # of what the process ran before
+            pulse = {}
+        found.append(Running(names.get(place, place), stem, sign, pulse, _state(sign, pulse)))
+    return sorted(found, key=lambda each: each.sign.since)
 
 
 @dataclass(frozen=True)
@@ -218,30 +236,20 @@ class Survey:
         :param submitted: experiment and stem of what waits elsewhere: in the queue of Slurm.
         """
         names = self._store.plans()
-        found = self._running({slug(name): name for name in names})
+        found = running(self._store)
         by_name = defaultdict(list)
         for each in found:
             by_name[each.name].append(each)
-        works, progress, failed = [], [], []
-        for name in names:
-            work = self._work(name, by_name[name], submitted)
-            works.append(work)
-            progress.append(work.progress)
-            failed += [(name, stem) for stem in work.failed]
-        running = [each for work in works for each in work.running]
-        unknown = [each for each in found if each.name not in names]
-        running = sorted((*running, *unknown), key=lambda each: each.sign.since)
-        return View(progress, running, self._failures(failed), _remaining(works))
-
-    def _running(self, names: Mapping[str, str]) -> list[Running]:
-        found = []
-        for sign in _last_of_each(signs(self._store.root)):
-            place, _, stem = sign.claim.partition("/")
-            pulse = sign.pulse()
-            if pulse.get("since", math.inf) < sign.since:  # of what the process ran before
-                pulse = {}
-            found.append(Running(names.get(place, place), stem, sign, pulse, _state(sign, pulse)))
-        return found
+        works = [self._work(name, by_name[name], submitted) for name in names]
+        shown = [each for work in works for each in work.running]
+        shown += [each for each in found if each.name not in names]
+        failed = [(work.name, stem) for work in works for stem in work.failed]
+        return View(
+            [work.progress for work in works],
+            sorted(shown, key=lambda each: each.sign.since),
+            self._failures(failed),
+            _remaining(works),
+        )
 
     # -- how far -----------------------------------------------------------------------------------
 

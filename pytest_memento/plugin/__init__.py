@@ -15,6 +15,7 @@ reporting       what the terminal shows
 properties      what reporters such as junitxml are told
 telling         who is told what has come out, beside the terminal
 progress        the line that says what is going on
+notifying       who is told what the session does
 stopping        beginning nothing more
 distribution    what crosses between xdist's workers and their controller
 scheduling      the schedule in xdist's controller
@@ -137,6 +138,9 @@ def pytest_configure(config: pytest.Config) -> None:
 
             runs = Watching(chosen, config, asked, allowance)
         plugins += _of_those_who_watch(chosen, config, reporting, runs)
+        asks = chosen.notify or config.hook.pytest_memento_notify.get_hookimpls()
+        if asks and not chosen.collect_only:
+            plugins.append(("notifying", _notifying(chosen, config, reporting, runs)))
     for name, plugin in plugins:
         config.pluginmanager.register(plugin, f"memento-{name}")
 
@@ -198,6 +202,19 @@ def _of_those_who_watch(
             yield "room", runs.room
         yield "interrupts", Interrupts(runs.allowance, runs, task.returns)
         yield "task", task
+
+
+def _notifying(
+    options: Options,
+    config: pytest.Config,
+    reporting: Reporting,
+    runs: Controller | Execution | Watching,
+) -> object:
+    """Return what tells others, which few sessions need."""
+    from pytest_memento.plugin.notifying import Notifying, targets
+
+    chosen = targets(options.notify, config, os.environ)
+    return Notifying(options, config, chosen, reporting, runs)
 
 
 def _is_distributed(config: pytest.Config) -> bool:

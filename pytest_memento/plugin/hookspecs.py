@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import pytest
 
 from pytest_memento.config import Config
 from pytest_memento.results import Result
+
+if TYPE_CHECKING:
+    from pytest_memento.notify import Notification
 
 
 @pytest.hookspec(firstresult=True)
@@ -52,4 +57,18 @@ def pytest_memento_result(result: Result) -> None:
 
     :param result: configuration, value, metrics, runtime, error; see
         :class:`pytest_memento.Result`.
+    """
+
+
+@pytest.hookspec
+def pytest_memento_notify(event: Notification, config: pytest.Config) -> None:
+    """Tell somebody what the session does, in whatever way.
+
+    Called where the terminal is, never in a worker; in a thread of its own, so that nobody waits:
+    what takes longer than 10 s at the end of the session is left. What it raises is a warning. It
+    must be in a plugin, or in a conftest that pytest loads at its start.
+
+    :param event: what there is to tell; ``event.event.value`` is ``"end"``, ``"first-failure"``,
+        ``"failure"``, ``"stalled"`` or ``"milestone"``. All of them come, whatever else is asked.
+    :param config: of pytest.
     """

@@ -28,6 +28,8 @@ from pytest_memento.store import Store
 
 T = TypeVar("T")
 
+NOTIFY = "MEMENTO_NOTIFY"
+"""The environment variable that says who is told."""
 COMMAND = "memento_command"
 """The command line, in what a worker of xdist is given."""
 FILES = ["exp_*.py", "experiment_*.py"]
@@ -96,6 +98,8 @@ class Options:
     :param seeds: whether the global random generators are seeded for each experiment.
     :param command: what was typed, without secrets.
     :param order: what this session is to do as a task of Slurm.
+    :param notify: who is told what the session does, as the user wrote it.
+    :param stalled: seconds without progress after which that is told.
     """
 
     cache: Cache
@@ -115,6 +119,8 @@ class Options:
     seeds: bool = True
     command: tuple[str, ...] = ()
     order: Order | None = None
+    notify: tuple[str, ...] = ()
+    stalled: float = 1800.0
 
     @property
     def reads(self) -> bool:
@@ -218,6 +224,17 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         " --memento-status means this, unless a plugin or conftest.py of yours has that option",
     )
     group.addoption(
+        "--memento-notify",
+        action="append",
+        default=[],
+        metavar="TARGET",
+        help="tell TARGET of the end and the first failure: console, file:PATH, command:CMD,"
+        " https://... (JSON, as Slack, Discord, Mattermost and ntfy take it), or whatever Apprise"
+        " knows, as mailto://... (extra 'notify'). Behind it ?on=end,failure,first-failure,stalled,"
+        "milestone. Secrets by ${NAME} from the environment. none: not those of ini and"
+        f" ${NOTIFY}. Repeatable",
+    )
+    group.addoption(
         "--memento-dir",
         metavar="DIR",
         help=f"where results are stored. Order: this option, ${ENVIRONMENT}, ini memento_dir,"
@@ -251,6 +268,17 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         "time between two lines about the progress where there is no terminal to show it in place:"
         " 60, 5m; 0 for none",
         default="60",
+    )
+    parser.addini(
+        "memento_notify",
+        f"targets as for --memento-notify, one each line; ${NOTIFY} likewise",
+        type="linelist",
+        default=[],
+    )
+    parser.addini(
+        "memento_stalled",
+        "time without progress, or signs of life, after which an experiment is called stalled",
+        default="30m",
     )
     parser.addini(
         "memento_lock",
@@ -306,6 +334,8 @@ def read(config: pytest.Config) -> Options:
         seeds=config.getini("memento_seed"),
         command=_command(config),
         order=config.stash.get(asking.ORDER, None),
+        notify=_notify(config),
+        stalled=_stalled(config),
     )
 
 
@@ -372,6 +402,25 @@ def _progress(config: pytest.Config) -> float:
         return float(text) if text.strip().isdigit() else to_seconds(text)
     except ValueError as error:
         raise pytest.UsageError(f"memento_progress: {error}") from None
+
+
+def _notify(config: pytest.Config) -> tuple[str, ...]:
+    """Read who is told; nobody by workers and tasks."""
+    typed: list[str] = config.getoption("memento_notify")
+    if hasattr(config, "workerinput") or asking.ORDER in config.stash:
+        return ()
+    lasting = os.environ.get(NOTIFY, "").splitlines()
+    return tuple(
+        text for text in (*config.getini("memento_notify"), *lasting, *typed) if text.strip()
+    )
+
+
+def _stalled(config: pytest.Config) -> float:
+    text = config.getini("memento_stalled")
+    try:
+        return to_seconds(text)
+    except ValueError as error:
+        raise pytest.UsageError(f"memento_stalled: {error}") from None
 
 
 _SHORTEST_LEASE = 10.0

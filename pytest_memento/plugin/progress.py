@@ -125,6 +125,7 @@ class Progress:
         self.config = config
         self._state = state
         self._every = every
+        self._screen: _Screen | None = None
 
     @pytest.hookimpl(wrapper=True, trylast=True)
     def pytest_runtestloop(self, session: pytest.Session) -> Generator[None, Any, Any]:
@@ -137,11 +138,23 @@ class Progress:
         pause = _DRAWN_EACH if screen.in_place else self._every
         ticker = Ticker(lambda: self._show(screen), pause, "memento-progress")
         ticker.start()
+        self._screen = screen
         try:
             return (yield)
         finally:
+            self._screen = None
             ticker.stop()
             screen.close()
+
+    def say(self, text: str) -> bool:
+        """Write a line among the others, from whatever thread.
+
+        :return: whether that was possible: only while experiments run, and not with ``-q``.
+        """
+        if self._screen is None:
+            return False
+        self._screen.say(text)
+        return True
 
     def _is_wanted(self, reporter: pytest.TerminalReporter | None, session: pytest.Session) -> bool:
         # The controller of xdist has no items; a suite that is not ours has none of ours.
@@ -193,6 +206,7 @@ class _Screen:
         self._lock = threading.RLock()
         self._is_shown = False
         self._column = 0
+        self._before = 0  # where the reporter was when a line was said: it does not know of that
         self._file: Any = None  # what the reporter wrote to before the first line was shown
 
     def show(self, line: Callable[[int | None], str]) -> None:
@@ -207,10 +221,24 @@ class _Screen:
                 return
             if self._file is None:
                 self._file = private.writes_to(self._reporter)
-                self._column = private.column_of(self._reporter)
+                self._column = self._column_now()
                 private.wrap_output(self._reporter, lambda file: _Output(file, self._around))
             self._write(f"\n\r{line(self._width() - 1)}\x1b[K{self._back()}")
             self._is_shown = True
+
+    def say(self, text: str) -> None:
+        """Write a line that stays, on a line of its own."""
+        with self._lock:
+            self._erase()
+            self._write(f"{chr(10) if self._column_now() else ''}{text}\n")
+            self._before = private.column_of(self._reporter)
+            self._column = self._before if not self.in_place else 0
+
+    def _column_now(self) -> int:
+        column = private.column_of(self._reporter)
+        if column < self._before:  # it has begun another line
+            self._before = 0
+        return column - self._before
 
     def close(self) -> None:
         with self._lock:
@@ -230,7 +258,7 @@ class _Screen:
         with self._lock:
             self._erase()
             yield
-            self._column = private.column_of(self._reporter)
+            self._column = self._column_now()
 
     def _back(self) -> str:
         """Return what moves the cursor up again, to where it was: ECMA-48, CUU and CUF."""

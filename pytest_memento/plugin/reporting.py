@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from pytest_memento import table
-from pytest_memento.amounts import about, ago, duration, size
+from pytest_memento import summary
+from pytest_memento.amounts import about, ago, duration
 from pytest_memento.experiment import Status
 from pytest_memento.plugin import private
 from pytest_memento.plugin.bound import BOUND
@@ -18,12 +18,15 @@ from pytest_memento.plugin.collection import Collection
 from pytest_memento.plugin.options import OPTIONS, Options, shown_path
 from pytest_memento.plugin.outlook import REMARKS, Outlook, expectations
 from pytest_memento.plugin.progress import Now, State
-from pytest_memento.plugin.reports import Ended, told
+from pytest_memento.plugin.reports import Ended, error_of, told
 from pytest_memento.plugin.slurm.asking import ASKED
 from pytest_memento.record import Outcome
 from pytest_memento.schedule import Allowance
+from pytest_memento.summary import Row
 
 _MOST_ROWS = 24
+_MOST_COMPARED = 5_000
+"""Cached experiments that are read to explain failures."""
 _ORDER = (Ended.FAILED, Ended.PASSED, Ended.XFAILED, Ended.SKIPPED, Ended.VERIFIED,
           Ended.CACHED)  # fmt: skip
 
@@ -111,6 +114,8 @@ class Reporting:
         known = told(report)
         if known is None:
             return
+        if known["ended"] == Ended.FAILED.value:
+            known = {**known, "error": error_of(report)}
         # What is run again, as by --reruns, ends as it ends last.
         self.ended[known["experiment"], known["position"]] = known
         if known["ended"] == Ended.CACHED.value:
@@ -177,43 +182,44 @@ class Reporting:
             if len(by_experiment) > 1:
                 yield f"{name}:"
             yield from self._table(runs, width)
+        for name, runs in by_experiment.items():
+            of_which = f" of {name}" if len(by_experiment) > 1 else ""
+            yield from (f"failures{of_which}: {cause}" for cause in self._causes(runs))
 
     def _table(self, runs: Sequence[Mapping[str, Any]], width: int) -> Iterator[str]:
         most = len(runs) if self.config.get_verbosity() > 1 else _MOST_ROWS
-        order = sorted(runs, key=_rank)
-        shown = [self._complete(known) for known in order[:most]]
-        names = list(dict.fromkeys(name for known in shown for name in known["labels"]))
-        parts = list(dict.fromkeys(part for known in shown for part in known.get("result", ())))
-        columns = [*names, "status", *(part or "result" for part in parts), "runtime", "memory"]
-        yield from table.lines(columns, [_row(known, names, parts) for known in shown], width)
+        shown = sorted(runs, key=_rank)[:most]
+        yield from summary.lines([self._row(known) for known in shown], width)
         if len(runs) > len(shown):
             yield f"... and {len(runs) - len(shown)} more; all with -vv, or by load_results()"
 
-    def _complete(self, known: Mapping[str, Any]) -> Mapping[str, Any]:
-        """Fetch from the store what the report of a hit leaves out."""
+    def _causes(self, runs: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+        """Explain failures by what did not fail, cached experiments included if they are few."""
+        if not any(known.get("error") for known in runs):
+            return iter(())
+        ran = [known for known in runs if "stem" not in known]
+        compared = runs if len(runs) - len(ran) <= _MOST_COMPARED else ran
+        return summary.causes([self._row(known) for known in compared])
+
+    def _row(self, known: Mapping[str, Any]) -> Row:
+        """Return what is shown of an experiment; what the report of a hit leaves out is stored."""
+        runtime, memory = known.get("runtime"), known.get("memory")
         if "stem" not in known:
-            return known
+            texts, numbers = known.get("result", {}), known.get("metrics", {})
+            return Row(
+                known["labels"], known["ended"], texts, numbers, runtime, memory,
+                known.get("error", ""),
+            )  # fmt: skip
         record = self.options.store.read(known["experiment"], known["stem"], Outcome.PASSED)
         if record is None:
-            return {**known, "labels": {}}
+            return Row({}, known["ended"], runtime=runtime)
         labels = {name: value.label for name, value in record.parameters.items()}
         result = {name: value.label for name, value in record.result.items()}
-        return {**known, "labels": labels, "result": result, "memory": record.memory}
+        return Row(labels, known["ended"], result, record.metrics, runtime, record.memory)
 
 
 def _rank(known: Mapping[str, Any]) -> tuple[int, int]:
     return _ORDER.index(Ended(known["ended"])), known["position"]
-
-
-def _row(known: Mapping[str, Any], names: Sequence[str], parts: Sequence[str]) -> list[str]:
-    runtime, memory = known.get("runtime"), known.get("memory")
-    return [
-        *(known["labels"].get(name, "") for name in names),
-        known["ended"],
-        *(known.get("result", {}).get(part, "") for part in parts),
-        "" if runtime is None else duration(runtime),
-        "" if memory is None else size(memory),
-    ]
 
 
 def _history(runtime: float, ended: float, where: str = "") -> str:

@@ -5,15 +5,18 @@ from __future__ import annotations
 import copy
 import enum
 from collections.abc import Mapping, Sequence
+from itertools import islice
 from typing import Any
 
 import pytest
 
+from pytest_memento import metrics
 from pytest_memento.plugin.bound import Bound
 from pytest_memento.record import Outcome
 
 _NAME = "memento"
 _ALONE = "alone"
+_MOST_METRICS = 32
 
 
 class Ended(enum.Enum):
@@ -60,6 +63,8 @@ def what_to_tell(bound: Bound, ended: Ended) -> dict[str, Any]:
         if ended in (Ended.PASSED, Ended.VERIFIED):
             result = {name: value.label for name, value in attempt.described.items()}
             told["result"] = _encodable(result)
+        last = islice(metrics.last(attempt.context.series).items(), _MOST_METRICS)
+        told["metrics"] = {_escaped(name): value for name, value in last}
     return told
 
 
@@ -101,6 +106,15 @@ def attach(report: pytest.TestReport, told: Mapping[str, Any], *, is_alone: bool
     setattr(report, _NAME, {**told, _ALONE: True} if is_alone else told)
 
 
+def error_of(report: pytest.TestReport) -> str:
+    """Return why a test failed, in a line."""
+    crash = getattr(report.longrepr, "reprcrash", None)
+    text = str(crash.message if crash is not None else report.longreprtext)
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    marked = [line[2:].strip() for line in lines if line.startswith("E ")]
+    return next(iter(marked or lines), "failed")
+
+
 def told(report: object) -> Mapping[str, Any] | None:
     """Return what :func:`attach` wrote on a report, if it is one of an experiment."""
     return getattr(report, _NAME, None)
@@ -131,8 +145,8 @@ def end_of(report: pytest.TestReport) -> pytest.TestReport:
 
 def _encodable(texts: Mapping[str, str]) -> dict[str, str]:
     """Escape lone surrogates, as in names of files: one of them would end xdist's session."""
+    return {_escaped(name): _escaped(text) for name, text in texts.items()}
 
-    def escaped(text: str) -> str:
-        return text.encode(errors="backslashreplace").decode()
 
-    return {escaped(name): escaped(text) for name, text in texts.items()}
+def _escaped(text: str) -> str:
+    return text.encode(errors="backslashreplace").decode()

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import signal
@@ -298,6 +299,7 @@ def test_an_array_that_is_cancelled(pytester: pytest.Pytester, notes: Notes, sta
     assert code == pytest.ExitCode.INTERRUPTED
     assert "3 of 3 experiments were not run: their tasks were cancelled" in output
     assert "failed" not in output
+    until(lambda: not queue())
     be_quick(pytester)
     again = pytester.runpytest_subprocess("--memento-slurm=2")
     assert again.parseoutcomes() == {"passed": 3}
@@ -765,6 +767,7 @@ def test_what_was_cancelled_before_is_submitted_again(
     pytester.runpytest_subprocess("--memento-slurm=1", "--memento-slurm-detach")
     until(lambda: running(pytester))
     slurm("scancel", array_of(pytester))
+    until(lambda: not queue())  # or it might end as it should yet
     session = start("--memento-slurm=1")
     be_quick(pytester)
     code, output = session.outcome()
@@ -782,7 +785,7 @@ def test_other_options_while_something_is_submitted(
     )
     session = start("--memento-slurm=1", "--memento-slurm-cpus=1")
     array = array_of(pytester)
-    time.sleep(3)
+    time.sleep(8)  # to come up, on a busy machine
     session.interrupt()
     _, output = session.outcome()
     assert f"array {array} was submitted with --cpus-per-task=500; for what is asked" in output
@@ -815,3 +818,36 @@ def test_an_experiment_that_ends_the_session(pytester: pytest.Pytester) -> None:
     result.stdout.fnmatch_lines(
         ["*received keyboard-interrupt*", "*not run: 4 times in turn their tasks ended *"]
     )
+
+
+def test_what_is_told_comes_from_the_session_that_watches(
+    pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytester.makepyfile(
+        exp_a="""
+        matrix = {"parameters": {"x": [1, 2, 3, 4]}}
+        def experiment(x):
+            assert x != 3
+        """
+    )
+    pytester.makeini(
+        "[pytest]\nmemento_notify = file:ini.jsonl\naddopts = --memento-notify=file:a.jsonl"
+    )
+    monkeypatch.setenv("MEMENTO_NOTIFY", "file:environment.jsonl")
+    result = pytester.runpytest_subprocess("--memento-slurm=2", "--memento-notify=file:typed.jsonl")
+    assert result.parseoutcomes() == {"passed": 3, "failed": 1}
+    for name in ("ini", "a", "environment", "typed"):
+        lines = (pytester.path / f"{name}.jsonl").read_text().splitlines()
+        first, end = map(json.loads, lines)
+        assert first["title"].startswith("memento: first failure: exp_a.py::experiment[x=3]: ")
+        assert end["counts"] == {"total": 4, "cached": 0, "passed": 3, "failed": 1}
+
+
+def test_nothing_is_told_of_what_is_left_to_an_array(pytester: pytest.Pytester) -> None:
+    pytester.makepyfile(exp_a="def experiment(x): pass\nmatrix = {'parameters': {'x': [1]}}")
+    result = pytester.runpytest_subprocess(
+        "--memento-slurm=1", "--memento-slurm-detach", "--memento-notify=file:typed.jsonl"
+    )
+    assert result.ret == 0
+    until(lambda: not queue())
+    assert not (pytester.path / "typed.jsonl").exists()
