@@ -13,6 +13,7 @@ from packaging.specifiers import SpecifierSet
 PROJECT = nox.project.load_toml("pyproject.toml")["project"]
 TORCH = "torch==2.13.0"
 NEIGHBOURS = ("pytest-randomly==5.1.0", "pytest-rerunfailures==16.7", "pytest-sugar==1.1.1")
+TRACKING = ("mlflow-skinny==3.17.2", "tensorboard==2.21.0", "tensorboardX==2.6.5")
 PARALLEL = ("-n", "auto")
 PYTHONS = nox.project.python_versions({"project": PROJECT})
 
@@ -57,6 +58,14 @@ def neighbours(session: nox.Session) -> None:
         session.run("python", "-c", f"import {module}")
     off = [part for name in ("randomly", "sugar", "rerunfailures") for part in ("-p", f"no:{name}")]
     session.run("pytest", *off, "-k", "neighbour or randomly", *session.posargs)
+
+
+@nox.session
+def tracking(session: nox.Session) -> None:
+    """Run the tests that pass results on to MLflow and TensorBoard, which are large, too."""
+    session.install(".[test]", *TRACKING)
+    session.run("python", "-c", "import mlflow, tensorboard, tensorboardX")  # or the tests skip
+    session.run("pytest", "-k", "tracking", *session.posargs)
 
 
 @nox.session

@@ -169,11 +169,20 @@ def is_dead(path: Path) -> bool:
             return True
         except OSError:
             return False
-        return False
+        return _is_zombie(said["pid"])
     try:
         return time.time() - path.stat().st_mtime > _FORGOTTEN
     except OSError:
         return False
+
+
+def _is_zombie(pid: int) -> bool:
+    """Whether a process has died and its parent has not asked yet; where /proc tells (Linux)."""
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_bytes().rpartition(b")")[2].split()
+    except OSError:
+        return False
+    return bool(fields) and fields[0] in (b"Z", b"X")
 
 
 def _sign(path: Path, said: dict[str, Any], running: dict[str, Any]) -> Sign:

@@ -253,7 +253,10 @@ def _text(value: Plain) -> str:
 
 def _plain(value: Any) -> tuple[bool, Plain]:
     if attribute(value, "shape") == () and callable(item := attribute(value, "item")):
-        value = item()  # of a numpy scalar
+        try:
+            value = item()  # of a numpy scalar
+        except Exception:  # whatever a foreign one raises, as a tensor without data does
+            return False, None
     if value is None or type(value) in (bool, int, float):
         return True, value
     if type(value) is str and len(value) <= _LONGEST_TEXT:

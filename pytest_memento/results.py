@@ -40,12 +40,18 @@ class Result:
     :param record: its header.
     :param store: where it is.
     :param project: the directory that names of experiments start from, if known.
+    :param was_cached: whether it was there before, or comes from another session.
     """
 
-    was_cached = True
-    """A loaded result was there before."""
-
-    def __init__(self, record: Record, store: Store, project: Path | None = None) -> None:
+    def __init__(
+        self,
+        record: Record,
+        store: Store,
+        project: Path | None = None,
+        *,
+        was_cached: bool = True,
+    ) -> None:
+        self.was_cached = was_cached
         self._record = record
         self._store = store
         self._project = project

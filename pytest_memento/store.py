@@ -158,6 +158,20 @@ class Store:
         """
         return self._header(experiment, stem, outcome, Record.from_json)
 
+    def peek(self, experiment: str, stem: str, outcome: Outcome) -> Record | None:
+        """Return a record, or ``None`` if there is none; what is damaged is left where it is."""
+        try:
+            return Record.from_json(container.read_header(self._path(experiment, stem, outcome)))
+        except (OSError, DamagedError):
+            return None
+
+    def written(self, experiment: str, stem: str, outcome: Outcome) -> float:
+        """Return when a record was written, by the clock of the disk; 0 if there is none."""
+        try:
+            return os.stat(self._path(experiment, stem, outcome)).st_mtime
+        except OSError:
+            return 0.0
+
     def past(self, key: Key) -> Past | None:
         """Return what a look-up needs of a result, if it is there.
 

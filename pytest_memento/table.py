@@ -5,7 +5,8 @@ from __future__ import annotations
 import unicodedata
 from collections.abc import Iterator, Sequence
 
-_GAP = 2
+GAP = 2
+"""Cells between two columns."""
 _NARROWEST = 6
 
 
@@ -19,24 +20,33 @@ def lines(columns: Sequence[str], rows: Sequence[Sequence[str]], width: int) -> 
     widths = _fit([max(map(cells_of, cells)) for cells in zip(columns, *rows, strict=True)], width)
     for row in (columns, *rows):
         cells = (_fitted(cell, size) for cell, size in zip(row, widths, strict=True))
-        yield (" " * _GAP).join(cells).rstrip()
+        yield (" " * GAP).join(cells).rstrip()
 
 
 def _fit(wanted: list[int], width: int) -> list[int]:
     """Take from the widest column until all fit, or none can be made narrower."""
-    room = width - _GAP * (len(wanted) - 1)
+    room = width - GAP * (len(wanted) - 1)
     while sum(wanted) > room and max(wanted) > _NARROWEST:
         wanted[wanted.index(max(wanted))] -= 1
     return wanted
 
 
 def _fitted(text: str, size: int) -> str:
-    text = " ".join(text.split())
-    if cells_of(text) > size:
-        while cells_of(text) > size - 1:
-            text = text[:-1]
-        text += "…"
+    text = cut(" ".join(text.split()), size)
     return text + " " * (size - cells_of(text))
+
+
+def cut(text: str, width: int) -> str:
+    """Return a line that fits into so many cells, marked with ``…`` where something is left out.
+
+    >>> cut("abcdef", 4), cut("abc", 4)
+    ('abc…', 'abc')
+    """
+    if cells_of(text) <= width:
+        return text
+    while text and cells_of(text) > width - 1:
+        text = text[:-1]
+    return f"{text}…"
 
 
 def cells_of(text: str) -> int:

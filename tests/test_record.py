@@ -119,6 +119,18 @@ def test_a_result_that_raises_wherever_it_is_touched() -> None:
     assert describe_result(Hostile())[""].label == "Hostile"
 
 
+def test_a_scalar_without_a_value() -> None:
+    """Such as a tensor of torch on the device "meta"."""
+
+    class Scalar:
+        shape = ()
+
+        def item(self) -> float:
+            raise RuntimeError("no data")
+
+    assert Value.of(Scalar(), "scalar") == Value("scalar")
+
+
 def test_configurations_in_plain_data() -> None:
     config = Config({"model": dict, "lr": 0.1}, {"data": Path("a/b")})
     parameters, settings = describe_config(config, {"model": "M"}, {"lr": "digest"})

@@ -12,6 +12,8 @@ status          what --memento-status shows, in place of a session
 execution       hits are replayed, misses run and are published
 seeding         the global random generators while an experiment runs
 reporting       what the terminal shows
+properties      what reporters such as junitxml are told
+telling         who is told what has come out, beside the terminal
 progress        the line that says what is going on
 notifying       who is told what the session does
 stopping        beginning nothing more
@@ -49,6 +51,7 @@ from pytest_memento.plugin.shortcut import Shortcut
 from pytest_memento.plugin.slurm.asking import ASKED, Mode
 from pytest_memento.plugin.slurm.room import Room
 from pytest_memento.plugin.stopping import Interrupts, PatientWorker, allowance_of
+from pytest_memento.plugin.telling import Telling
 from pytest_memento.plugin.verification import Verification
 from pytest_memento.processors import usable
 from pytest_memento.schedule import Allowance
@@ -63,11 +66,27 @@ pytest_addoption = options.pytest_addoption
 def pytest_cmdline_main(config: pytest.Config) -> int | None:
     """Do what is asked for in place of a session, or decide what this one is for."""
     done = care.pytest_cmdline_main(config)
-    if done is None and config.getoption("memento_status") and not hasattr(config, "workerinput"):
+    wanted = config.getoption("memento_status") or config.getoption("memento_watch")
+    if done is None and wanted and not hasattr(config, "workerinput"):
         from pytest_memento.plugin import status  # as all that few sessions need
 
         done = status.show(config)
     return done if done is not None else slurm.prepare(config)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_load_initial_conftests(
+    parser: pytest.Parser, args: list[str]
+) -> Generator[None, None, None]:
+    """Take ``--watch`` for ``--memento-watch`` where it can mean nothing else.
+
+    It is no option of ours, since users have their own by that name.
+    """
+    yield
+    if "--memento-status" in args and "--watch" in args:
+        _, unknown = parser.parse_known_and_unknown_args(args)
+        if "--watch" in unknown:
+            args[args.index("--watch")] = "--memento-watch"
 
 
 def pytest_addhooks(pluginmanager: pytest.PytestPluginManager) -> None:
@@ -79,8 +98,9 @@ def pytest_configure(config: pytest.Config) -> None:
     """Register what this process needs: workers report nothing, controllers run nothing."""
     config.addinivalue_line(
         "markers",
-        "memento(matrix=..., version=..., depends=[...]): run the function once per configuration"
-        " of the matrix; version and depends say what its results depend on beside its code",
+        "memento(matrix=..., version=..., depends=[...], slurm={...}): run the function once per"
+        " configuration of the matrix; version and depends say what its results depend on beside"
+        " its code, slurm which resources its tasks ask for (as gpus, time)",
     )
     config.stash[OPTIONS] = chosen = options.read(config)
     is_worker, is_distributed = hasattr(config, "workerinput"), _is_distributed(config)
@@ -103,6 +123,8 @@ def pytest_configure(config: pytest.Config) -> None:
     if not is_worker:
         reporting = Reporting(chosen, config, allowance)
         plugins.append(("reporting", reporting))
+        if chosen.order is None:  # else where its reports arrive
+            plugins.append(("telling", Telling(chosen, config)))
         runs: Controller | Execution | Watching = execution
         shortcut = Shortcut(chosen, config, is_distributed=is_distributed and is_scheduled)
         plugins.append(("shortcut", shortcut))

@@ -9,7 +9,7 @@ import pytest
 
 from pytest_memento.errors import MementoError
 from pytest_memento.experiment import Attempt, Experiment, Standing, Status
-from pytest_memento.record import Record
+from pytest_memento.record import Outcome, Record
 from pytest_memento.store import Store
 
 
@@ -31,6 +31,7 @@ class Bound:
         "beside",
         "experiment",
         "is_left",
+        "on_record",
         "passed_over",
         "position",
         "put_off",
@@ -48,6 +49,7 @@ class Bound:
         self.put_off = False  # whether its turn came once while another session ran it
         self.is_left = False  # whether this turn, too, is left for another one
         self.record: Record | None = None  # of that failure, where it is not of this session
+        self.on_record: Outcome | None = None  # what the store has of how it ended, if anything
         self.where = ""  # which other process has computed it meanwhile
         self.passed_over = False  # whether it is not begun, and has no outcome
         self.beside: Store | None = None
@@ -79,6 +81,7 @@ class Bound:
     def start(self, attempt: Attempt) -> None:
         """Begin a new attempt."""
         self._attempt = attempt
+        self.on_record = None
 
     @property
     def started(self) -> bool:

@@ -146,13 +146,15 @@ class Claiming:
             bound.standing = found
             bound.where = where_of(store.find(key))
         elif looks and (failed := self._failure_elsewhere(bound)) is not None:
-            known, bound.record = store.details(failed), failed
+            known = store.details(failed)
+            bound.record, bound.on_record = failed, Outcome.FAILED
             bound.where = where_of(failed)
             where = f"in another session: {bound.where}"
             bound.refused = f"{failed.error} [{where}]\n\n{known['traceback']}"
         elif hold.attempt > DEATHS and hold.died is not None:
             autopsy = self._give_up(bound.experiment, hold.attempt - 1, hold.died)
             bound.refused, bound.record = autopsy.text, autopsy.record
+            bound.on_record = Outcome.FAILED
 
     def _failure_elsewhere(self, bound: Bound) -> Record | None:
         """Return how an experiment failed in another session since this one has begun."""

@@ -27,6 +27,7 @@ from pytest_memento.plugin.options import COMMAND, OPTIONS, Options
 from pytest_memento.plugin.outlook import Outlook
 from pytest_memento.plugin.plan import Plan
 from pytest_memento.plugin.progress import Now, Running
+from pytest_memento.plugin.properties import of_record
 from pytest_memento.plugin.reporting import Reporting, look_ahead
 from pytest_memento.plugin.reports import Ended, attach, what_to_tell
 from pytest_memento.plugin.scheduling import ExperimentScheduling
@@ -310,8 +311,11 @@ class Controller:
         report.longrepr = f"{found.record.error}: {report.longrepr}"
         if found.output:
             report.sections.append(("Captured output until then", found.output))
-        known = {"runtime": found.record.runtime, "memory": found.record.memory}
-        attach(report, {**note["told"], **known})
+        known: dict[str, Any] = {"runtime": found.record.runtime, "memory": found.record.memory}
+        if note["is_stored"]:
+            known["record"] = [record.key.stem, record.outcome.value]
+        attach(report, {**note["told"], **known}, is_alone=True)
+        report.user_properties += of_record(found.record, is_cached=False)
         if note["is_stored"]:
             self._record_death(found)
             forget(Path(note["claim"]), record.host, record.pid)

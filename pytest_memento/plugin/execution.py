@@ -23,9 +23,11 @@ from pytest_memento.plugin.idle import Idle
 from pytest_memento.plugin.options import Cache, Options
 from pytest_memento.plugin.plan import in_turn, runs, tasks_of
 from pytest_memento.plugin.progress import Now, Running
+from pytest_memento.plugin.properties import properties_of, replace
 from pytest_memento.plugin.reports import Ended, attach, report_in_one, what_to_tell
 from pytest_memento.plugin.slurm.room import Room
 from pytest_memento.pulse import Pulse
+from pytest_memento.record import Outcome
 from pytest_memento.schedule import Allowance, Schedule
 
 _LONGEST_OUTPUT = 100_000
@@ -233,8 +235,8 @@ class Execution:
 
     @staticmethod
     def _report(item: pytest.Item, bound: Bound, ended: Ended, message: str = "") -> None:
-        told = what_to_tell(bound, ended)
-        report_in_one(item.ihook, item.nodeid, item.location, told, message)
+        told, properties = what_to_tell(bound, ended), properties_of(bound, ended)
+        report_in_one(item.ihook, item.nodeid, item.location, told, message, properties)
 
     # -- running -----------------------------------------------------------------------------------
 
@@ -322,15 +324,20 @@ class Execution:
         elif report.failed:
             self._publish_failure(bound, report, _first_line(call, report))
         if call.when == "call" or not report.passed:
-            attach(report, what_to_tell(bound, Ended.of(report)))
+            ended = Ended.of(report)
+            attach(report, what_to_tell(bound, ended))
+            ours = properties_of(bound, ended)
+            for properties in (item.user_properties, report.user_properties):
+                replace(properties, ours)
         return report
 
     def _publish_result(self, bound: Bound, report: pytest.TestReport) -> None:
         try:
             bound.attempt.describe()
             if self._is_stored(bound) and bound.attempt.has_returned:
-                replace = self.options.cache is Cache.REFRESH or bound.standing.replaces
-                bound.attempt.publish_result(_output(report), replace=replace)
+                replaces = self.options.cache is Cache.REFRESH or bound.standing.replaces
+                bound.attempt.publish_result(_output(report), replace=replaces)
+                bound.on_record = Outcome.PASSED
         except (Exception, SystemExit) as error:
             # Not only our own errors: pickling and describing a value runs the user's code.
             own = isinstance(error, MementoError)
@@ -344,6 +351,7 @@ class Execution:
             return
         try:
             bound.attempt.publish_failure(error, report.longreprtext, _output(report))
+            bound.on_record = Outcome.FAILED
         except StoreError as cause:
             report.sections.append(("memento", f"the failure could not be recorded: {cause}"))
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from pytest_memento.config import Config
+from pytest_memento.results import Result
 
 if TYPE_CHECKING:
     from pytest_memento.notify import Notification
@@ -32,6 +33,30 @@ def pytest_memento_compare(stored: object, computed: object, config: Config) -> 
     :param computed: the one computed now, after a round trip through a pickle.
     :param config: the configuration of the experiment.
     :return: whether they are the same, or in words what differs; ``None`` to decline.
+    """
+
+
+def pytest_memento_result(result: Result) -> None:
+    """Pass on what has come out of an experiment, as to a tracker of experiments.
+
+    Called once for each experiment that ends in this session with a result or a failure, when its
+    report has arrived, also for those that were stored before: leave them out by
+    ``result.was_cached``. The value is loaded on access. With ``--reruns``, only the last try
+    counts; of what ``--memento-verify`` has computed again and found the same, it is the stored
+    result.
+
+    It is called in one process, never in a worker of xdist or a task of Slurm: in the controller,
+    and in a session that watches tasks, in that one. A ``conftest.py`` is asked for what is below
+    it, and the controller of xdist knows only those of the directories that were named on the
+    command line, and above these. The session waits for it.
+
+    Not called where nothing is stored: with ``--memento-cache=off``, for what is skipped or fails
+    as expected, for what fails without being run (``--memento-cache=only``), and for a result that
+    ``--memento-verify`` finds to differ. One that raises is a warning at the end of the session,
+    and changes no outcome; hook wrappers are not called.
+
+    :param result: configuration, value, metrics, runtime, error; see
+        :class:`pytest_memento.Result`.
     """
 
 

@@ -214,7 +214,14 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption(
         "--memento-status",
         action="store_true",
-        help="show what runs on the store, anywhere, and how far it is; nothing is collected",
+        help="show what runs on the store, anywhere, how far it is and what failed last; nothing is"
+        " collected",
+    )
+    group.addoption(
+        "--memento-watch",
+        action="store_true",
+        help="the same again and again, in place on a terminal, until Ctrl-C. --watch behind"
+        " --memento-status means this, unless a plugin or conftest.py of yours has that option",
     )
     group.addoption(
         "--memento-notify",

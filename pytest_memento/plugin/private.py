@@ -314,6 +314,19 @@ def warning_of(data: Mapping[str, Any]) -> warnings.WarningMessage:
     return message
 
 
+def is_seen_by_others(config: pytest.Config, hook: str) -> bool:
+    """Whether a hook has an implementation that is neither pytest's, xdist's nor ours.
+
+    That of junitxml (``LogXML``) counts as one of others.
+    """
+    for found in getattr(config.hook, hook).get_hookimpls():
+        module: str = getattr(found.function, "__module__", None) or ""
+        is_known = module.partition(".")[0] in ("_pytest", "xdist", "pytest_memento")
+        if not is_known or module == "_pytest.junitxml":
+            return True
+    return False
+
+
 def terminal_writer(config: pytest.Config) -> TerminalWriter:
     """Return what writes to the terminal where no session is made: ``create_terminal_writer``."""
     return create_terminal_writer(config)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 import enum
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from itertools import islice
 from typing import Any
 
@@ -11,8 +12,10 @@ import pytest
 
 from pytest_memento import metrics
 from pytest_memento.plugin.bound import Bound
+from pytest_memento.record import Outcome
 
 _NAME = "memento"
+_ALONE = "alone"
 _MOST_METRICS = 32
 
 
@@ -48,6 +51,8 @@ def what_to_tell(bound: Bound, ended: Ended) -> dict[str, Any]:
             told["where"] = bound.where
     else:
         told["labels"] = _encodable(bound.experiment.case.labels)
+        if bound.on_record is not None:
+            told["record"] = [bound.experiment.key.stem, bound.on_record.value]
     if bound.where and ended is Ended.FAILED:
         told["where"] = bound.where
     if bound.record is not None and ended is Ended.FAILED:
@@ -69,12 +74,14 @@ def report_in_one(
     location: tuple[str, int | None, str],
     told: Mapping[str, Any],
     message: str = "",
+    properties: Sequence[tuple[str, object]] = (),
 ) -> None:
     """Send one report that stands for set-up, call and tear-down of an experiment.
 
     :param hook: where to.
     :param told: from :func:`what_to_tell`.
     :param message: why it failed, if it did.
+    :param properties: see ``properties``.
     """
     report = pytest.TestReport(
         nodeid=nodeid,
@@ -83,16 +90,20 @@ def report_in_one(
         outcome="failed" if message else "passed",
         longrepr=message or None,
         when="call",
+        user_properties=properties,
     )
-    attach(report, told)
+    attach(report, told, is_alone=True)
     hook.pytest_runtest_logstart(nodeid=nodeid, location=location)
     hook.pytest_runtest_logreport(report=report)
     hook.pytest_runtest_logfinish(nodeid=nodeid, location=location)
 
 
-def attach(report: pytest.TestReport, told: Mapping[str, Any]) -> None:
-    """Write on a report what the controller shows of its experiment."""
-    setattr(report, _NAME, told)
+def attach(report: pytest.TestReport, told: Mapping[str, Any], *, is_alone: bool = False) -> None:
+    """Write on a report what the controller shows of its experiment.
+
+    :param is_alone: whether the report stands for set-up, call and tear-down.
+    """
+    setattr(report, _NAME, {**told, _ALONE: True} if is_alone else told)
 
 
 def error_of(report: pytest.TestReport) -> str:
@@ -107,6 +118,29 @@ def error_of(report: pytest.TestReport) -> str:
 def told(report: object) -> Mapping[str, Any] | None:
     """Return what :func:`attach` wrote on a report, if it is one of an experiment."""
     return getattr(report, _NAME, None)
+
+
+def stands_alone(told: Mapping[str, Any]) -> bool:
+    """Whether the report stands for set-up, call and tear-down of the experiment."""
+    return _ALONE in told
+
+
+def record_told(told: Mapping[str, Any]) -> tuple[str, str, Outcome] | None:
+    """Return experiment, stem and outcome of the record in the store, if there is one."""
+    if "stem" in told:
+        return told["experiment"], told["stem"], Outcome.PASSED
+    if "record" not in told:
+        return None
+    stem, outcome = told["record"]
+    return told["experiment"], stem, Outcome(outcome)
+
+
+def end_of(report: pytest.TestReport) -> pytest.TestReport:
+    """Return the report of a tear-down that goes with one that stands for all."""
+    end = copy.copy(report)
+    vars(end).update(when="teardown", outcome="passed", longrepr=None, sections=[], duration=0)
+    delattr(end, _NAME)
+    return end
 
 
 def _encodable(texts: Mapping[str, str]) -> dict[str, str]:

@@ -26,6 +26,7 @@ from pytest_memento.plugin.hits import is_hit
 from pytest_memento.plugin.options import Options, Sample
 from pytest_memento.plugin.outlook import REMARKS
 from pytest_memento.plugin.reports import Ended, attach, what_to_tell
+from pytest_memento.record import Outcome
 from pytest_memento.store import Store
 
 
@@ -94,6 +95,7 @@ class Verification:
             if wrong := self._what_is_wrong(item, bound.attempt):
                 report.outcome = "failed"
                 report.longrepr = wrong
+            bound.on_record = None if wrong else Outcome.PASSED
             attach(report, what_to_tell(bound, Ended.FAILED if wrong else Ended.VERIFIED))
         return report
 

@@ -59,6 +59,29 @@ def test_neighbour_rerunfailures_in_vain(
     assert len(lines) == 4  # once for each, whatever the number of tries
 
 
+def test_neighbour_rerunfailures_and_who_is_told(
+    pytester: pytest.Pytester, notes: Notes, workers: str
+) -> None:
+    needs("pytest_rerunfailures")
+    pytester.makepyfile(exp_a=FLAKY)
+    pytester.makeconftest(
+        """
+        def pytest_memento_result(result):
+            with open("told.txt", "a") as file:
+                file.write(f"{result.config.x} {result.error}\\n")
+        """
+    )
+    pytester.runpytest_subprocess(workers, "--reruns=1", "--junitxml=out.xml")
+    told = (pytester.path / "told.txt").read_text().splitlines()
+    assert sorted(told) == ["1 None", "2 None", "3 None", "4 None"]
+    results = []
+    for case in ElementTree.parse(pytester.path / "out.xml").iter("testcase"):
+        names = [each.attrib["name"] for each in case.iter("property")]
+        assert len(set(names)) == len(names)
+        results += [each.attrib["value"] for each in case.iterfind(".//*[@name='memento.result']")]
+    assert sorted(results) == ["1", "2", "3", "4"]
+
+
 def test_neighbour_rerunfailures_of_a_crash(pytester: pytest.Pytester, xdist: None) -> None:
     needs("pytest_rerunfailures")
     pytester.makepyfile(

@@ -857,6 +857,20 @@ def test_warning_of(xdist: None) -> None:
     assert (again.filename, again.lineno) == (found[0].filename, found[0].lineno)
 
 
+def test_is_seen_by_others(pytester: pytest.Pytester) -> None:
+    hook = "pytest_runtest_logreport"
+    config = pytester.parseconfigure()
+    assert not private.is_seen_by_others(config, hook)
+    assert private.is_seen_by_others(pytester.parseconfigure("--junitxml=out.xml"), hook)
+
+    class Reporter:
+        def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+            pass
+
+    config.pluginmanager.register(Reporter())
+    assert private.is_seen_by_others(config, hook)
+
+
 @pytest.fixture
 def reporter(pytester: pytest.Pytester) -> pytest.TerminalReporter:
     config = pytester.parseconfigure()

@@ -178,6 +178,13 @@ ALL = [f"x={n}" for n in range(1, 9)]
 
 def test_an_array_runs_what_is_missing(pytester: pytest.Pytester, notes: Notes) -> None:
     pytester.makepyfile(exp_a=QUICK)
+    pytester.makeconftest(
+        """
+        def pytest_memento_result(result):
+            with open("told.txt", "a") as file:
+                file.write(f"{result.value} {result.was_cached}\\n")
+        """
+    )
     result = pytester.runpytest_subprocess("--memento-slurm=2", "-v", "--junitxml=out.xml")
     assert result.parseoutcomes() == {"passed": 8}
     assert result.ret == 0
@@ -195,6 +202,10 @@ def test_an_array_runs_what_is_missing(pytester: pytest.Pytester, notes: Notes) 
     cases = ElementTree.parse(pytester.path / "out.xml").findall(".//testcase")
     assert len(cases) == 8
     assert all(float(case.get("time", 0)) > 0.2 for case in cases)
+    values = [each.attrib["value"] for each in cases[0].iterfind(".//*[@name='memento.cached']")]
+    assert values == ["false"]
+    told = (pytester.path / "told.txt").read_text().splitlines()
+    assert sorted(told) == sorted(f"{n * n} False" for n in range(1, 9))  # here, not in the tasks
     again = pytester.runpytest_subprocess("--memento-slurm=2")
     assert again.parseoutcomes() == {"cached": 8}
     assert submitted(pytester) == 1

@@ -29,6 +29,7 @@ from pytest_memento.plugin.claiming import where_of
 from pytest_memento.plugin.options import Cache, Options
 from pytest_memento.plugin.plan import runs, tasks_of
 from pytest_memento.plugin.progress import Now, Running
+from pytest_memento.plugin.properties import properties_of
 from pytest_memento.plugin.reports import Ended, report_in_one, told, what_to_tell
 from pytest_memento.plugin.slurm.asking import Asked, for_tasks, resources_of
 from pytest_memento.plugin.stopping import EndedBySignal, ending_by
@@ -507,7 +508,7 @@ class Watching(EndedBySignal):
                 continue  # its report may be on the way
             where = where_of(found)
             if found.outcome is Outcome.FAILED:
-                bound.record = found
+                bound.record, bound.on_record = found, Outcome.FAILED
                 text = store.details(found).get("traceback", "")
                 self._report(nodeid, Ended.FAILED, f"{found.error} [{where}]\n\n{text}")
             elif hit := find_hit(key, store, self.options.root):
@@ -516,8 +517,8 @@ class Watching(EndedBySignal):
 
     def _report(self, nodeid: str, ended: Ended, message: str = "") -> None:
         bound, item = self._bound(nodeid), self._items[nodeid]
-        known = what_to_tell(bound, ended)
-        report_in_one(self.config.hook, nodeid, item.location, known, message)
+        known, properties = what_to_tell(bound, ended), properties_of(bound, ended)
+        report_in_one(self.config.hook, nodeid, item.location, known, message, properties)
         self._done(nodeid)
 
     def _done(self, nodeid: str) -> None:
