@@ -112,6 +112,9 @@ class Outcome(enum.Enum):
     FAILED = "failure"
 
 
+_OUTCOMES = {outcome.value: outcome for outcome in Outcome}
+
+
 class Past(NamedTuple):
     """What a look-up needs to know of a run.
 
@@ -181,7 +184,7 @@ class Record:
 
     def to_json(self) -> dict[str, Any]:
         """Return the header as JSON data."""
-        data = {name: getattr(self, name) for name in (*_COPIED, *_LATER)}
+        data = {name: getattr(self, name) for name in (*_COPIED, *_MADE, *_LATER)}
         key = self.key
         return {
             "key": [key.experiment, key.parameters, key.settings, key.code],
@@ -224,25 +227,32 @@ class Record:
         :raises DamagedError: it is not one.
         """
         try:
-            copied: dict[str, Any] = {name: data[name] for name in _COPIED}
-            copied |= {name: data[name] for name in _LATER if name in data}
-            copied["untracked"] = tuple(copied["untracked"])
-            copied["progress"] = copied["progress"] and tuple(copied["progress"])
-            copied |= {name: _values_from_json(data[name]) for name in _VALUES}
+            described = {name: _values_from_json(data[name]) for name in _VALUES}
             for group, values in data.get("parts", {}).items():
-                there = copied[group]
+                there = described[group]
                 there |= {name: there[name]._replace(parts={**p}) for name, p in values.items()}
-            key, outcome = Key(*data["key"]), Outcome(data["outcome"])
+            return cls(
+                key=Key(*data["key"]),
+                outcome=_OUTCOMES[data["outcome"]],
+                untracked=tuple(data["untracked"]),
+                progress=data["progress"] and tuple(data["progress"]),
+                parameters=described["parameters"],
+                settings=described["settings"],
+                result=described["result"],
+                **{name: data[name] for name in _COPIED},
+                **{name: data[name] for name in _LATER if name in data},
+            )
         except (KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
             raise DamagedError(f"the header is not a record: {error!r}") from None
-        return cls(key=key, outcome=outcome, **copied)
 
 
 _VALUES = ("parameters", "settings", "result")
 _COPIED = (
-    "id", "untracked", "started", "runtime", "cpu_time", "memory", "metrics", "progress", "error",
-    "environment", "host", "pid", "files", "accepted",
+    "id", "started", "runtime", "cpu_time", "memory", "metrics", "error", "environment", "host",
+    "pid", "files", "accepted",
 )  # fmt: skip
+_MADE = ("untracked", "progress")
+"""What JSON has no type for."""
 _LATER = ("seed", "deaths")
 """What records of earlier versions do not have."""
 

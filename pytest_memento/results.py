@@ -420,12 +420,12 @@ def load_results(
 
     with without_gc():
         records = list(_found(opened, is_wanted, history=history, commit=commit))
+        chosen = [record for _, record in records if source.labels(record.id if record else "")]
+        results = [Result(record, opened, project) for record in chosen if record]
     if source.function and not records:
         known = sorted(e for e in _known(opened) if _is_in(start, e, roots))
         there = f"there are: {', '.join(known)}" if known else "none of that file has"
         raise StoreError(f"no experiment {os.fspath(path or '')} has run ({there})")
-    chosen = [record for _, record in records if source.labels(record.id if record else "")]
-    results = [Result(record, opened, project) for record in chosen if record]
     return Results(results, len(chosen) - len(results))
 
 

@@ -173,7 +173,7 @@ class Store:
         """Yield all records, newest code or not, reading headers only."""
         for directory in self._directories():
             for stem, outcome in Listing(_names(directory)).stems.items():
-                path = directory / f"{stem}.{outcome.value}"
+                path = f"{directory}/{stem}.{outcome.value}"
                 try:
                     yield Record.from_json(container.read_header(path))
                 except FileNotFoundError:  # replaced while we look
