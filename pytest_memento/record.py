@@ -283,8 +283,7 @@ def describe_result(value: object) -> dict[str, Value]:
     """
     if parts := parts_of(value):
         return parts
-    is_plain, plain_value = _plain(value)
-    return {"": Value.of(value, _text(plain_value) if is_plain else label(value))}
+    return {"": _told(value)}
 
 
 def parts_of(value: object) -> dict[str, Value]:
@@ -317,9 +316,12 @@ def _leaves(
         if depth < _DEEPEST and _opens(item):
             yield from _leaves(item, f"{start}{key}.", depth + 1)
         else:
-            is_plain, plain = _plain(item)
-            text = _text(plain) if is_plain else label(item)
-            yield f"{start}{key}", Value(text, "", plain, is_plain)
+            yield f"{start}{key}", _told(item)
+
+
+def _told(value: object) -> Value:
+    is_plain, plain = _plain(value)
+    return Value(_text(plain) if is_plain else label(value), "", plain, is_plain)
 
 
 def _text(value: Plain) -> str:
