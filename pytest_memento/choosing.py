@@ -221,7 +221,8 @@ def _last_resort(value: Value | None) -> str:
 
 def _unknown(kind: str, name: str, known: Iterable[str], hint: str | None = None) -> str:
     known = list(known)
-    near = nearest(name, known)
+    parts = {each.rpartition(".")[2]: each for each in reversed(known)}
+    near = nearest(name, known) or parts.get(nearest(name, parts) or "")
     there = one_line(", ".join(known), _LONGEST_LIST) or "none"
     hint = hint or (f"did you mean {near!r}?" if near else f"there are: {there}")
     return f"no {kind} {name!r} ({hint})"

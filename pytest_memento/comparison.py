@@ -170,9 +170,12 @@ def _details(
     if before is None or after is None:
         return
     old, new = _told(before._record), _told(after._record)
+    names = dict.fromkeys([*old, *new])
+    if before._record.outcome is not after._record.outcome:
+        names = {"status": None}  # all else follows from that
     missing = ("none", None)
     is_same = True
-    for name in dict.fromkeys([*old, *new]):
+    for name in names:
         (was, a), (now, b) = old.get(name, missing), new.get(name, missing)
         if not _equal(a, b):
             is_same = False
@@ -185,11 +188,12 @@ def _details(
 
 def _told(record: Record) -> dict[str, Told]:
     """Return what a header tells of what came out."""
-    if record.outcome is Outcome.FAILED:
-        told: dict[str, Told] = {"result": (f"failed: {record.error}", ("failed", record.error))}
-    else:
-        told = {f"result.{n}" if n else "result": _seen(v) for n, v in record.result.items()}
-    return {**told, **{f"metrics.{n}": (f"{v:.6g}", v) for n, v in record.metrics.items()}}
+    failed = record.outcome is Outcome.FAILED
+    return {
+        "status": (f"failed: {record.error}", record.error) if failed else ("passed", True),
+        **{f"result.{n}" if n else "result": _seen(v) for n, v in record.result.items()},
+        **{f"metrics.{n}": (f"{v:.6g}", v) for n, v in record.metrics.items()},
+    }
 
 
 def _seen(value: Value) -> Told:
@@ -222,19 +226,40 @@ def _told_columns(records: Sequence[Record | None]) -> dict[str, Column]:
 
 
 def _table(changes: Sequence[Change]) -> Iterator[str]:
-    records = [change.result._record for change in changes]
-    labels = _labels(records)
-    cells = [_cells(change) for change in changes]
-    names = list(dict.fromkeys(name for row in cells for name in row))
+    """Yield parameters, what became of each, and what differs in any of those that changed."""
+    labels = _labels([change.result._record for change in changes])
+    names = sorted({name for c in changes for name in c.details}, key=_rank) or ["result"]
     rows = [
         [
             *(column[position] for column in labels.values()),
             change.kind,
-            *(cells[position].get(name, "") for name in names),
+            *_cells(change, names),
         ]
         for position, change in enumerate(changes)
     ]
     yield from table.lines([*labels, "change", *names], rows, 100)
+
+
+def _rank(name: str) -> tuple[int, str]:
+    groups = ("status", "result", "value", "metrics.")
+    return next(n for n, group in enumerate(groups) if name.startswith(group)), name
+
+
+def _cells(change: Change, names: Sequence[str]) -> Iterator[str]:
+    """Yield what is shown below each name."""
+    record = change.result._record
+    told = {name: text for name, (text, _) in _told(record).items()}
+    if "status" not in names:
+        told = {"result": described(record), **told}
+    for name in names:
+        yield " -> ".join(change.details[name]) if name in change.details else told.get(name, "")
+
+
+def described(record: Record) -> str:
+    """Return in a line what came out: the result as far as the header tells, or the error."""
+    if record.outcome is Outcome.FAILED:
+        return record.error
+    return ", ".join(f"{n}={v.label}" if n else v.label for n, v in record.result.items())
 
 
 def _labels(records: Sequence[Record]) -> dict[str, list[str]]:
@@ -249,9 +274,3 @@ def _labels(records: Sequence[Record]) -> dict[str, list[str]]:
 def _column(start: str, rows: Sequence[Mapping[str, Value]]) -> dict[str, list[str]]:
     names = dict.fromkeys(name for row in rows for name in row)
     return {f"{start}{n}": [row[n].label if n in row else "" for row in rows] for n in names}
-
-
-def _cells(change: Change) -> dict[str, str]:
-    """Return what is shown below each result and metric."""
-    told = {name: text for name, (text, _) in _told(change.result._record).items()}
-    return {**told, **{name: " -> ".join(both) for name, both in change.details.items()}}

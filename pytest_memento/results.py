@@ -10,7 +10,7 @@ import datetime
 import os
 import sys
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import cache, cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, get_args, overload
@@ -190,7 +190,8 @@ class Result:
         return dict(self._record.accepted)
 
     def __repr__(self) -> str:
-        end = f"failed: {self.error}" if self.error is not None else _shown(self._record.result)
+        end = "" if self.error is None else "failed: "
+        end += comparison.described(self._record)
         return f"<Result {self.id}: {end} ({duration(self._record.runtime)})>"
 
     @property
@@ -478,7 +479,7 @@ def _columns(results: Results) -> dict[str, Callable[[Result], str]]:
         if len({_setting(name, result) for result in results}) > 1:
             columns[f"settings.{name}"] = partial(_setting, name)
     columns["status"] = lambda result: result._record.outcome.name.lower()
-    columns["result"] = lambda result: result.error or _shown(result._record.result)
+    columns["result"] = lambda result: comparison.described(result._record)
     columns["runtime"] = lambda result: duration(result._record.runtime)
     return columns
 
@@ -491,10 +492,6 @@ def _parameter(name: str, result: Result) -> str:
 def _setting(name: str, result: Result) -> str:
     value = result._record.settings.get(name)
     return value.label if value else ""
-
-
-def _shown(result: Mapping[str, Value]) -> str:
-    return ", ".join(f"{n}={v.label}" if n else v.label for n, v in result.items())
 
 
 @contextlib.contextmanager

@@ -67,6 +67,8 @@ def test_best_knows_what_was_meant(shelf: Any) -> None:
     with pytest.raises(MementoError) as caught:
         results.best("acuracy")
     assert str(caught.value) == "no result or metric 'acuracy' (did you mean 'result.accuracy'?)"
+    with pytest.raises(MementoError, match=r"'los' \(did you mean 'metrics.loss'\?\)"):
+        results.best("los")
     with pytest.raises(MementoError) as caught:
         results.best("zzz")
     assert str(caught.value) == (

@@ -35,7 +35,7 @@ def test_what_became_of_each(states: tuple[Results, Results]) -> None:
     assert [(c.result.parameters["x"], c.details) for c in found.changed] == [
         ("better", {"result": ("0.5", "0.75")}),
         ("odd", {"metrics.loss": ("0.5", "0.25")}),
-        ("broken", {"result": ("3", "failed: ValueError: no"), "metrics.loss": ("0.5", "none")}),
+        ("broken", {"status": ("passed", "failed: ValueError: no")}),
     ]
     better = found.changed[0]
     assert better.before is not None
@@ -49,12 +49,12 @@ def test_the_table(states: tuple[Results, Results]) -> None:
     before, after = states
     assert repr(after.compare(before)).splitlines() == [
         "6 configurations: 1 new, 1 gone, 3 changed, 1 same",
-        "x       change   result                       metrics.loss",
-        "new     new      7                            0.5",
-        "better  changed  0.5 -> 0.75                  0.5",
-        "odd     changed  nan                          0.5 -> 0.25",
-        "broken  changed  3 -> failed: ValueError: no  0.5 -> none",
-        "gone    gone     1                            0.5",
+        "x       change   status                            result       metrics.loss",
+        "new     new      passed                            7            0.5",
+        "better  changed  passed                            0.5 -> 0.75  0.5",
+        "odd     changed  passed                            nan          0.5 -> 0.25",
+        "broken  changed  passed -> failed: ValueError: no",
+        "gone    gone     passed                            1            0.5",
     ]
     assert repr(after.compare(after)) == "5 configurations: 5 same"
 
