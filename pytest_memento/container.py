@@ -117,7 +117,7 @@ def read_header(path: str | Path) -> dict[str, Any]:
         os.close(descriptor)
 
 
-def read_details(path: Path) -> dict[str, Any]:
+def read_details(path: str | Path) -> dict[str, Any]:
     """Return the details of a file: metrics, traceback, output.
 
     :raises DamagedError: the file is damaged.

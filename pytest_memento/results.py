@@ -10,7 +10,7 @@ import datetime
 import os
 import sys
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import cache, cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, get_args, overload
@@ -104,10 +104,7 @@ class Result:
     @cached_property
     def metrics(self) -> Series:
         """What was recorded: metric name -> list of (step, value)."""
-        return {
-            name: [(step, value) for step, value in points]
-            for name, points in self._details.get("metrics", {}).items()
-        }
+        return _series(self._details)
 
     @property
     def start_time(self) -> datetime.datetime:
@@ -356,8 +353,9 @@ class Results(Sequence[Result]):
         :param library: as for :meth:`to_frame`.
         :raises MementoError: it is not installed.
         """
-        series = [_series(result) for result in self]
-        return frames.make(frames.of_series(self._records, series), library)
+        with without_gc():
+            columns = frames.of_series(self._records, map(_series_now, self))
+        return frames.make(columns, library)
 
     @property
     def _records(self) -> list[Record]:
@@ -447,10 +445,20 @@ def _is_in(file: Path, experiment: str, roots: Iterable[Path]) -> bool:
     return any(root / experiment.partition("::")[0] == file for root in roots)
 
 
-def _series(result: Result) -> Series:
-    """Return what was recorded; nothing where a failure has made way for a result meanwhile."""
+def _series(details: Mapping[str, Any]) -> Series:
+    return {
+        name: [(step, value) for step, value in points]
+        for name, points in details.get("metrics", {}).items()
+    }
+
+
+def _series_now(result: Result) -> Series:
+    """Return what was recorded; nothing where a failure has made way for a result meanwhile.
+
+    It is not kept in the result: there may be many.
+    """
     try:
-        return result.metrics
+        return _series(result._details)
     except FileNotFoundError:
         return {}
 

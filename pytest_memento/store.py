@@ -183,7 +183,8 @@ class Store:
 
     def details(self, record: Record) -> dict[str, Any]:
         """Return what a header leaves out: metric series, traceback, output."""
-        return container.read_details(self.path(record.key, record.outcome))
+        key = record.key
+        return container.read_details(self._path(key.experiment, key.stem, record.outcome))
 
     def load(self, key: Key) -> Any:
         """Load the value of a result.
