@@ -12,6 +12,7 @@ from packaging.specifiers import SpecifierSet
 
 PROJECT = nox.project.load_toml("pyproject.toml")["project"]
 TORCH = "torch==2.13.0"
+NOTEBOOK = ("nbclient==0.11.0", "ipykernel==7.4.0", "matplotlib==3.11.2")
 NEIGHBOURS = ("pytest-randomly==5.1.0", "pytest-rerunfailures==16.7", "pytest-sugar==1.1.1")
 TRACKING = ("mlflow-skinny==3.17.2", "tensorboard==2.21.0", "tensorboardX==2.6.5")
 PARALLEL = ("-n", "auto")
@@ -47,6 +48,14 @@ def torch(session: nox.Session) -> None:
     session.install(".[test]", TORCH)
     session.run("python", "-c", "import torch")  # or the tests would skip
     session.run("pytest", "-k", "torch", *session.posargs)
+
+
+@nox.session
+def notebook(session: nox.Session) -> None:
+    """Run the notebook among the examples, which needs Jupyter's libraries."""
+    session.install(".[test]", *NOTEBOOK)
+    session.run("python", "-c", "import nbclient, ipykernel, matplotlib")  # or the test would skip
+    session.run("pytest", "tests/test_notebook.py", *session.posargs)
 
 
 @nox.session

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Any
+
 from pytest_memento.config import Config, Settings
 from pytest_memento.context import Context
 from pytest_memento.errors import (
@@ -15,7 +17,9 @@ from pytest_memento.errors import (
     StoreError,
     UnstorableError,
 )
-from pytest_memento.results import Result, Results, load_results
+
+if TYPE_CHECKING:
+    from pytest_memento.results import Result, Results, load_results
 
 __all__ = [
     "Config",
@@ -34,3 +38,16 @@ __all__ = [
     "UnstorableError",
     "load_results",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    """Load what is about results where it is asked for: a session of pytest has no need of it."""
+    if name in ("Result", "Results", "load_results"):
+        from pytest_memento import results
+
+        return getattr(results, name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

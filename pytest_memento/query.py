@@ -10,8 +10,9 @@ It has the syntax of Python and nothing of it is evaluated: names, numbers, stri
 
 ===================  ===========================================================================
 ``lr``               a parameter; ``parameters.memory`` where the name is one of those below
-``settings.n_fold``  a setting
+``settings.n_fold``  a setting; ``settings.optimizer.lr`` what is in one that is a dict
 ``metrics.loss``     the last value of a metric
+``result``           the result, if it is a plain value; ``result.score`` what is in a dict
 ``status``           of an experiment ``'cached'``, ``'stale'``, ``'failed'`` or ``'new'``,
                      of a result ``'passed'`` or ``'failed'``
 ``runtime``          on the clock, in seconds or as in ``'90s'``, ``'2m'``, ``'1h30m'``
@@ -53,13 +54,16 @@ Plain = None | bool | int | float | str
 Sight = tuple[Plain, ...]
 """What a user may take a value for, first of all its first; empty if it is missing."""
 
-PARAMETERS, SETTINGS, METRICS, OWN = "parameters", "settings", "metrics", ""
-OWN_NAMES = ("status", "runtime", "cpu_time", "age", "memory", "error", "id", "experiment")
+PARAMETERS, SETTINGS, METRICS, RESULT = "parameters", "settings", "metrics", "result"
+OWN = ""
+OWN_NAMES = (
+    "status", "result", "runtime", "cpu_time", "age", "memory", "error", "id", "experiment"
+)  # fmt: skip
 STATUSES = ("cached", "stale", "failed", "failed before", "new", "passed")
 
 _ALLOWED = (
-    "allowed are names, settings.x, metrics.x, numbers, strings, True, False, None, lists,"
-    " == != < <= > >= in is, and, or, not"
+    "allowed are names, settings.x, metrics.x, result.x, numbers, strings, True, False, None,"
+    " lists, == != < <= > >= in is, and, or, not"
 )
 _LONGEST = 10_000
 """Characters of an expression: Python's parser stays well within its stack."""
@@ -81,7 +85,7 @@ class Row(Protocol):
     def look(self, root: str, name: str, /) -> Sight:
         """Return what a name stands for.
 
-        :param root: ``PARAMETERS``, ``SETTINGS``, ``METRICS`` or ``OWN``.
+        :param root: ``PARAMETERS``, ``SETTINGS``, ``METRICS``, ``RESULT`` or ``OWN``.
         """
 
     def names(self) -> Iterable[Name]:
@@ -236,8 +240,8 @@ class Query:
     def check(self, rows: Sequence[Row]) -> None:
         """Make sure that each name means something in one of *rows*.
 
-        Without rows there is nothing to be wrong about, nor has a metric a wrong name before the
-        first one was recorded.
+        Without rows there is nothing to be wrong about, nor has a metric or a part of the result a
+        wrong name before the first one was recorded.
 
         :raises QueryError: saying which one does not, and what there is.
         """
@@ -245,7 +249,7 @@ class Query:
             if name.root == OWN or not rows or any(map(name.look, rows)):
                 continue
             known = list(dict.fromkeys(each for row in rows for each in row.names()))
-            if name.root != METRICS or any(each.root == METRICS for each in known):
+            if name.root not in (METRICS, RESULT) or any(each.root == name.root for each in known):
                 raise QueryError(_shown(self.text), _unknown(name, known))
 
 
@@ -420,10 +424,12 @@ class _Reader:
         if isinstance(node, ast.Name):
             name = Name(OWN if node.id in OWN_NAMES else PARAMETERS, node.id)
         elif isinstance(node, ast.Attribute):
-            root = node.value.id if isinstance(node.value, ast.Name) else None
-            if root not in (PARAMETERS, SETTINGS, METRICS):
-                raise self._refused(node, "is no name: only settings, metrics, parameters have x.y")
-            name = Name(root, node.attr)
+            root, rest = _path(node)
+            if root not in (PARAMETERS, SETTINGS, METRICS, RESULT):
+                raise self._refused(
+                    node, "is no name: only settings, metrics, result, parameters have x.y"
+                )
+            name = Name(root, rest)
         else:
             return None
         self.names[name] = None
@@ -493,6 +499,15 @@ def _written(value: Any) -> Literal | Listed:
     if isinstance(value, (list, tuple)):
         return Listed(tuple(map(_written, value)), label(value))
     return Literal(value)
+
+
+def _path(node: ast.expr) -> tuple[str, str]:
+    """Return ``root``, ``a.b`` of ``root.a.b``; no root if it begins with something else."""
+    names: list[str] = []
+    while isinstance(node, ast.Attribute):
+        names.append(node.attr)
+        node = node.value
+    return node.id if isinstance(node, ast.Name) else "", ".".join(reversed(names))
 
 
 def _what(node: ast.expr) -> str:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import enum
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from itertools import islice
+from typing import Any, NamedTuple, TypeGuard
 
 from pytest_memento.config import Config
 from pytest_memento.errors import DamagedError
@@ -17,6 +18,9 @@ Plain = None | bool | int | float | str
 STEM = 24
 """Hexadecimal digits (96 bits) of each digest in a file name."""
 _LONGEST_TEXT = 200
+_MOST_PARTS = 32
+"""Entries of a dict up to which each is told by itself; more belong in the value."""
+_DEEPEST = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,26 +58,30 @@ class Key:
         return hashlib.blake2b(text, digest_size=16).hexdigest()
 
 
-@dataclass(frozen=True, slots=True)
-class Value:
+class Value(NamedTuple):
     """A parameter or setting, or a result, as far as plain data can tell.
+
+    A tuple, since a listing makes several for each of many thousands of records.
 
     :param label: for people.
     :param digest: its fingerprint; empty where it has none.
     :param plain: the value itself if it is a number, a string, a boolean or ``None``.
     :param is_plain: whether it is.
+    :param parts: of a dict: what is in it, see :func:`parts_of`; none in records of old.
     """
 
     label: str
     digest: str = ""
     plain: Plain = None
     is_plain: bool = False
+    parts: Mapping[str, Plain] = {}
 
     @classmethod
     def of(cls, value: object, text: str, digest: str = "") -> Value:
         """Describe *value*, which people know as *text*."""
         is_plain, plain = _plain(value)
-        return cls(text, digest, plain, is_plain)
+        parts = {name: each.shown for name, each in parts_of(value).items()}
+        return cls(text, digest, plain, is_plain, parts)
 
     @property
     def shown(self) -> Plain:
@@ -87,7 +95,14 @@ class Value:
     @classmethod
     def from_json(cls, data: list[Any]) -> Value:
         """Take it from JSON data."""
-        return cls(data[0], data[1], data[2] if len(data) > 2 else None, len(data) > 2)
+        # Past the constructor: this is the most frequent call of a listing.
+        if len(data) == 2:
+            return _new(cls, (data[0], data[1], None, False, _NO_PARTS))
+        return _new(cls, (data[0], data[1], data[2], True, _NO_PARTS))
+
+
+_new = tuple.__new__
+_NO_PARTS: Mapping[str, Plain] = {}
 
 
 class Outcome(enum.Enum):
@@ -95,6 +110,9 @@ class Outcome(enum.Enum):
 
     PASSED = "result"
     FAILED = "failure"
+
+
+_OUTCOMES = {outcome.value: outcome for outcome in Outcome}
 
 
 class Past(NamedTuple):
@@ -166,14 +184,24 @@ class Record:
 
     def to_json(self) -> dict[str, Any]:
         """Return the header as JSON data."""
-        data = {name: getattr(self, name) for name in (*_COPIED, *_LATER)}
+        data = {name: getattr(self, name) for name in (*_COPIED, *_MADE, *_LATER)}
         key = self.key
         return {
             "key": [key.experiment, key.parameters, key.settings, key.code],
             "outcome": self.outcome.value,
             **data,
             **{name: _values_to_json(getattr(self, name)) for name in _VALUES},
+            **self._parts_to_json(),
         }
+
+    def _parts_to_json(self) -> dict[str, Any]:
+        """Return what is in dicts, beside the values: earlier versions pass it by."""
+        groups = {"parameters": self.parameters, "settings": self.settings}
+        found = {
+            group: {name: value.parts for name, value in values.items() if value.parts}
+            for group, values in groups.items()
+        }
+        return {"parts": found} if any(found.values()) else {}
 
     @property
     def past(self) -> Past:
@@ -199,22 +227,32 @@ class Record:
         :raises DamagedError: it is not one.
         """
         try:
-            copied: dict[str, Any] = {name: data[name] for name in _COPIED}
-            copied |= {name: data[name] for name in _LATER if name in data}
-            copied["untracked"] = tuple(copied["untracked"])
-            copied["progress"] = copied["progress"] and tuple(copied["progress"])
-            copied |= {name: _values_from_json(data[name]) for name in _VALUES}
-            key, outcome = Key(*data["key"]), Outcome(data["outcome"])
+            described = {name: _values_from_json(data[name]) for name in _VALUES}
+            for group, values in data.get("parts", {}).items():
+                there = described[group]
+                there |= {name: there[name]._replace(parts={**p}) for name, p in values.items()}
+            return cls(
+                key=Key(*data["key"]),
+                outcome=_OUTCOMES[data["outcome"]],
+                untracked=tuple(data["untracked"]),
+                progress=data["progress"] and tuple(data["progress"]),
+                parameters=described["parameters"],
+                settings=described["settings"],
+                result=described["result"],
+                **{name: data[name] for name in _COPIED},
+                **{name: data[name] for name in _LATER if name in data},
+            )
         except (KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
             raise DamagedError(f"the header is not a record: {error!r}") from None
-        return cls(key=key, outcome=outcome, **copied)
 
 
 _VALUES = ("parameters", "settings", "result")
 _COPIED = (
-    "id", "untracked", "started", "runtime", "cpu_time", "memory", "metrics", "progress", "error",
-    "environment", "host", "pid", "files", "accepted",
+    "id", "started", "runtime", "cpu_time", "memory", "metrics", "error", "environment", "host",
+    "pid", "files", "accepted",
 )  # fmt: skip
+_MADE = ("untracked", "progress")
+"""What JSON has no type for."""
 _LATER = ("seed", "deaths")
 """What records of earlier versions do not have."""
 
@@ -238,13 +276,52 @@ def describe_config(
 
 
 def describe_result(value: object) -> dict[str, Value]:
-    """Return a result as plain data: ``{"": value}``, or a named value per entry of a dict."""
-    if isinstance(value, Mapping) and 0 < len(value) <= 32:
-        plain = {key: _plain(item) for key, item in value.items()}
-        if all(isinstance(key, str) and is_plain for key, (is_plain, _) in plain.items()):
-            return {key: Value(_text(p), "", p, True) for key, (_, p) in plain.items()}
-    is_plain, plain_value = _plain(value)
-    return {"": Value.of(value, _text(plain_value) if is_plain else label(value))}
+    """Return a result as plain data: ``{"": value}``, or a named value per entry of a dict.
+
+    >>> [*describe_result({"test": {"accuracy": 0.9, "f1": 0.8}, "model": dict})]
+    ['test.accuracy', 'test.f1', 'model']
+    """
+    if parts := parts_of(value):
+        return parts
+    return {"": _told(value)}
+
+
+def parts_of(value: object) -> dict[str, Value]:
+    """Return what is in a dict, dicts in it opened, too: dotted name -> value.
+
+    Empty for what is no dict with string keys, has too many entries, or no plain value at all.
+    """
+    try:
+        leaves = list(islice(_leaves(value), _MOST_PARTS + 1)) if _opens(value) else []
+    except Exception:
+        # Whatever a foreign mapping raises.
+        return {}
+    parts = dict(leaves)
+    is_told = len(parts) == len(leaves) <= _MOST_PARTS
+    return parts if is_told and any(each.is_plain for each in parts.values()) else {}
+
+
+def _opens(value: object) -> TypeGuard[Mapping[str, Any]]:
+    return (
+        isinstance(value, Mapping)
+        and 0 < len(value) <= _MOST_PARTS
+        and all(type(key) is str for key in value)
+    )
+
+
+def _leaves(
+    value: Mapping[str, Any], start: str = "", depth: int = 1
+) -> Iterator[tuple[str, Value]]:
+    for key, item in value.items():
+        if depth < _DEEPEST and _opens(item):
+            yield from _leaves(item, f"{start}{key}.", depth + 1)
+        else:
+            yield f"{start}{key}", _told(item)
+
+
+def _told(value: object) -> Value:
+    is_plain, plain = _plain(value)
+    return Value(_text(plain) if is_plain else label(value), "", plain, is_plain)
 
 
 def _text(value: Plain) -> str:

@@ -7,24 +7,26 @@ from __future__ import annotations
 
 import contextlib
 import datetime
-import numbers
 import os
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from functools import cached_property, partial
+from functools import cache, cached_property, partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, overload
+from typing import TYPE_CHECKING, Any, Literal, get_args, overload
 
-from pytest_memento import table
+from pytest_memento import choosing, comparison, frames, states, table
 from pytest_memento.amounts import duration
-from pytest_memento.config import Config, nearest
-from pytest_memento.errors import FingerprintError, MementoError, ResultNotLoadedError, StoreError
-from pytest_memento.fingerprint import digest_value
+from pytest_memento.choosing import At, Mode
+from pytest_memento.comparison import Comparison
+from pytest_memento.config import Config
+from pytest_memento.errors import MementoError, ResultNotLoadedError, StoreError
+from pytest_memento.frames import Library
 from pytest_memento.labels import quoted
 from pytest_memento.locate import locate
 from pytest_memento.metrics import Series
-from pytest_memento.query import OWN_NAMES, parse
+from pytest_memento.pause import without_gc
+from pytest_memento.query import parse
 from pytest_memento.record import Outcome, Record, Value
 from pytest_memento.rows import RecordRow
 from pytest_memento.source import Source
@@ -32,6 +34,7 @@ from pytest_memento.store import Store
 
 if TYPE_CHECKING:
     import pandas as pd
+    import polars as pl
 
 
 class Result:
@@ -107,10 +110,7 @@ class Result:
     @cached_property
     def metrics(self) -> Series:
         """What was recorded: metric name -> list of (step, value)."""
-        return {
-            name: [(step, value) for step, value in points]
-            for name, points in self._details.get("metrics", {}).items()
-        }
+        return _series(self._details)
 
     @property
     def start_time(self) -> datetime.datetime:
@@ -143,9 +143,18 @@ class Result:
         return str(self._details.get("traceback", ""))
 
     @property
-    def output(self) -> str:
-        """What it printed and logged, as pytest captured it."""
+    def log(self) -> str:
+        """What it printed and logged, as pytest captured it; the end of it, if that is long.
+
+        While an experiment runs there is no result of it yet: what it has said so far is in a file
+        below ``logs/`` of the store.
+        """
         return str(self._details.get("output", ""))
+
+    @property
+    def output(self) -> str:
+        """The same as :attr:`log`."""
+        return self.log
 
     @property
     def dir(self) -> Path:
@@ -184,7 +193,8 @@ class Result:
         return dict(self._record.accepted)
 
     def __repr__(self) -> str:
-        end = f"failed: {self.error}" if self.error is not None else _shown(self._record.result)
+        end = "" if self.error is None else "failed: "
+        end += comparison.described(self._record)
         return f"<Result {self.id}: {end} ({duration(self._record.runtime)})>"
 
     @property
@@ -252,45 +262,110 @@ class Results(Sequence[Result]):
                 f" {quoted(expression)}"
             )
         chosen = self._results if expression is None else _chosen(self._results, expression)
-        known = dict.fromkeys(
-            name for r in self for name in (*r._record.parameters, *r._record.settings)
-        )
-        for name, value in conditions.items():
-            if self and name not in known:
-                near = nearest(name, known)
-                hint = f"did you mean {near!r}?" if near else f"there are: {', '.join(known)}"
-                if name in OWN_NAMES:
-                    hint = f'write where("{name} == {quoted(value)}")'
-                raise MementoError(f"no parameter or setting {name!r} ({hint})")
-        wanted = {name: _Condition(value) for name, value in conditions.items()}
-        return Results(
-            result
-            for result in chosen
-            if all(c.holds(_find(result._record, name)) for name, c in wanted.items())
-        )
+        holds = choosing.conditions(self._records, conditions)
+        return Results(result for result in chosen if holds(result._record))
 
-    def to_frame(self) -> pd.DataFrame:
-        """Return a pandas frame: a row per result, in order.
+    def best(self, name: str, mode: Mode = "max", *, at: At = "last") -> Result:
+        """Return the result with the best value; of equal ones the first in matrix order.
+
+        >>> results.best("accuracy")  # doctest: +SKIP
+        >>> results.best("metrics.loss", mode="min", at="best")  # doctest: +SKIP
+
+        Failures, what is no number and ``nan`` never win.
+
+        :param name: ``result``, ``result.<name>``, ``metrics.<name>``, ``runtime``, ``cpu_time`` or
+            ``memory``; a name on its own is a part of the result, else a metric.
+        :param mode: ``"max"`` or ``"min"``.
+        :param at: which point of a metric counts: the ``"last"``, or each run's own ``"best"``.
+        :raises MementoError: nothing has that name, or no result has a number there.
+        """
+        _check_word("mode", mode, get_args(Mode))
+        _check_word("at", at, get_args(At))
+        passed = [r for r in self if r._record.outcome is Outcome.PASSED]
+        if not passed:
+            raise MementoError("there are no results that passed")
+        full, figure = choosing.figure([result._record for result in passed], name)
+        figures = [figure(result._record) for result in passed]
+        metric = full.removeprefix("metrics.")
+        if at == "best" and metric != full:
+            figures = [choosing.number_of(r.metrics.get(metric, ()), mode) for r in passed]
+        position = choosing.best(figures, mode)
+        if position is None:
+            raise MementoError(f"{full} is a number in none of {len(passed)} results that passed")
+        return passed[position]
+
+    def group_by(self, *names: str) -> dict[Any, Results]:
+        """Return the results by the value of a parameter or setting, in order of appearance.
+
+        >>> for model, group in results.group_by("model").items():  # doctest: +SKIP
+        ...     print(model, group.best("accuracy").value)
+
+        :param names: of parameters or settings (``settings.n_fold`` where a parameter has the same
+            name), ``experiment`` or ``status``.
+        :return: plain value, or label of another -> results; with several names a tuple of them.
+            What a result does not have is ``None``.
+        :raises MementoError: no result has a parameter or setting of that name.
+        """
+        if not names:
+            raise MementoError("group_by takes names, as in group_by('model', 'dataset')")
+        found = choosing.groups(self._records, names)
+        return {key: Results(self[n] for n in positions) for key, positions in found.items()}
+
+    def compare(self, before: Results, /, *, values: bool = False) -> Comparison:
+        """Compare with an earlier state, by parameters and settings, whatever the code was.
+
+        >>> load_results().compare(load_results(commit="1a2b3c"))  # doctest: +SKIP
+
+        :param before: the other state; of several runs of a configuration the newest counts.
+        :param values: load results of which only a label is on record, such as arrays and fitted
+            models, and compare these; otherwise they count as the same if their labels are.
+        :raises ResultNotLoadedError: one of these cannot be brought back.
+        """
+        if not isinstance(before, Results):
+            raise MementoError(f"compare takes results of load_results, not {quoted(before)}")
+        return comparison.compare(before, self, values=values)
+
+    @overload
+    def to_frame(self, library: Literal["pandas"] = "pandas") -> pd.DataFrame: ...
+    @overload
+    def to_frame(self, library: Literal["polars"]) -> pl.DataFrame: ...
+    def to_frame(self, library: Library = "pandas") -> Any:
+        """Return a frame: a row per result, in order.
 
         Columns: ``experiment`` where there are several, each parameter (``parameters.<name>`` where
-        the name is that of another column),
-        ``settings.<name>``, ``result`` (or ``result.<name>`` for a dict
-        of plain values), the last value of each metric as ``metrics.<name>``, ``status``,
-        ``runtime`` and ``cpu_time`` (timedelta), ``memory`` (bytes), ``start_time``, ``error``.
-        What is no plain value is shown by its label; values are not loaded.
+        the name is that of another column), ``settings.<name>``, ``result``, the last value of each
+        metric as ``metrics.<name>``, ``status``, ``runtime`` and ``cpu_time`` (durations),
+        ``memory`` (bytes), ``start_time`` (UTC), ``error``. A dict among these has a column for
+        each entry, as in ``settings.optimizer.lr`` and ``result.accuracy``.
 
-        :raises MementoError: pandas is not installed.
+        Numbers stay numbers where some are missing: whole ones and truth values become nullable
+        types, others have ``nan``. Classes and other objects go by their labels; nothing is loaded.
+
+        :param library: ``"pandas"`` or ``"polars"``, which must be installed.
+        :raises MementoError: it is not.
         """
-        try:
-            import pandas as pd
-        except ImportError:
-            raise MementoError(
-                "to_frame needs pandas: pip install 'pytest-memento[pandas]'"
-            ) from None
-        frame: pd.DataFrame = pd.DataFrame([_flat(result) for result in self])
-        if len(self._experiments()) > 1:
-            frame.insert(0, "experiment", [result.experiment for result in self])
-        return frame
+        return frames.make(frames.of_records(self._records), library)
+
+    @overload
+    def metrics_frame(self, library: Literal["pandas"] = "pandas") -> pd.DataFrame: ...
+    @overload
+    def metrics_frame(self, library: Literal["polars"]) -> pl.DataFrame: ...
+    def metrics_frame(self, library: Library = "pandas") -> Any:
+        """Return a long frame: a row per recorded point.
+
+        Columns: ``experiment`` where there are several, each parameter, those settings that are not
+        the same in all results, ``metric``, ``step``, ``value``.
+
+        :param library: as for :meth:`to_frame`.
+        :raises MementoError: it is not installed.
+        """
+        with without_gc():
+            columns = frames.of_series(self._records, map(_series_now, self))
+        return frames.make(columns, library)
+
+    @property
+    def _records(self) -> list[Record]:
+        return [result._record for result in self._results]
 
     def _experiments(self) -> dict[str, None]:
         return dict.fromkeys(result.experiment for result in self)
@@ -312,6 +387,7 @@ def load_results(
     *,
     store: str | os.PathLike[str] | None = None,
     history: bool = False,
+    commit: str | None = None,
     shared: bool = False,
 ) -> Results:
     """Load the results of experiments, also while they run.
@@ -323,9 +399,14 @@ def load_results(
         all.
     :param store: the store's directory; by default it is found as pytest would find it.
     :param history: everything that is stored instead, newest last.
+    :param commit: what was computed at a git commit instead, by the start of its hash: of each
+        configuration the newest run. Whether files differed from the commit is in
+        :attr:`Result.environment`.
     :param shared: load also values that other users wrote; loading them runs their code.
-    :raises StoreError: there is no store.
+    :raises StoreError: there is no store, or nothing in it of that commit.
     """
+    if history and commit is not None:
+        raise StoreError("history=True or commit=..., not both: a commit has its own past")
     source = Source.of(os.fspath(path or "."), Path.cwd())
     start = source.path
     if path is not None and not start.exists():
@@ -337,39 +418,60 @@ def load_results(
         raise StoreError(f"there is no store at {opened.root}")
     roots = [project] if project else [start, *start.parents]
 
-    def wanted(experiment: str) -> bool:
+    @cache
+    def is_wanted(experiment: str) -> bool:
         there = [root for root in roots if (root / experiment.partition("::")[0]).exists()]
         return path is None or source.covers(experiment, there)
 
-    records = list(_history(opened) if history else _planned(opened))
-    if source.function and not any(wanted(experiment) for experiment, _ in records):
-        known = sorted({e for e, _ in records if _is_in(start, e, roots)})
+    with without_gc():
+        records = list(_found(opened, is_wanted, history=history, commit=commit))
+        chosen = [record for _, record in records if source.labels(record.id if record else "")]
+        results = [Result(record, opened, project) for record in chosen if record]
+    if source.function and not records:
+        known = sorted(e for e in _known(opened) if _is_in(start, e, roots))
         there = f"there are: {', '.join(known)}" if known else "none of that file has"
         raise StoreError(f"no experiment {os.fspath(path or '')} has run ({there})")
-    missing = 0
-    results: list[Result] = []
-    for experiment, record in records:
-        if wanted(experiment) and source.labels(record.id if record else ""):
-            missing += record is None
-            results += [Result(record, opened, project)] if record else []
-    return Results(results, missing)
+    return Results(results, len(chosen) - len(results))
+
+
+def _found(
+    store: Store, wanted: states.Wanted, *, history: bool, commit: str | None
+) -> states.Found:
+    if commit is not None:
+        return states.of_commit(store, wanted, commit)
+    return states.history(store, wanted) if history else states.planned(store, wanted)
+
+
+def _known(store: Store) -> set[str]:
+    """Return the names of all experiments that were run."""
+    return {*store.plans(), *(record.key.experiment for record in store.records())}
 
 
 def _is_in(file: Path, experiment: str, roots: Iterable[Path]) -> bool:
     return any(root / experiment.partition("::")[0] == file for root in roots)
 
 
-def _planned(store: Store) -> Iterator[tuple[str, Record | None]]:
-    for experiment in store.plans():
-        there = store.listing(experiment).stems
-        for stem in store.plan(experiment) or ():
-            record = store.read(experiment, stem, there[stem]) if stem in there else None
-            yield experiment, record
+def _series(details: Mapping[str, Any]) -> Series:
+    return {
+        name: [(step, value) for step, value in points]
+        for name, points in details.get("metrics", {}).items()
+    }
 
 
-def _history(store: Store) -> Iterator[tuple[str, Record | None]]:
-    for record in sorted(store.records(), key=lambda record: record.started):
-        yield record.key.experiment, record
+def _series_now(result: Result) -> Series:
+    """Return what was recorded; nothing where a failure has made way for a result meanwhile.
+
+    It is not kept in the result: there may be many.
+    """
+    try:
+        return _series(result._details)
+    except FileNotFoundError:
+        return {}
+
+
+def _check_word(name: str, given: object, known: Sequence[str]) -> None:
+    if given not in known:
+        raise MementoError(f"{name} is {quoted(given)}: use {' or '.join(map(repr, known))}")
 
 
 def _chosen(results: Sequence[Result], expression: str) -> list[Result]:
@@ -377,60 +479,6 @@ def _chosen(results: Sequence[Result], expression: str) -> list[Result]:
     rows = [RecordRow(result._record, now) for result in results]
     query.check(rows)
     return [result for result, row in zip(results, rows, strict=True) if query.holds(row)]
-
-
-class _Condition:
-    """Whether a stored value is the one asked for: by fingerprint, by label, or as a number."""
-
-    def __init__(self, value: Any) -> None:
-        options = [value, *(value if isinstance(value, (list, tuple, set, frozenset)) else ())]
-        self._labels = {option for option in options if isinstance(option, str)}
-        self._numbers = [o for o in options if _is_number(o)]
-        self._digests = {digest for option in options if (digest := _digest(option))}
-
-    def holds(self, value: Value | None) -> bool:
-        if value is None:
-            return False
-        if value.label in self._labels or value.digest in self._digests:
-            return True
-        if value.is_plain and not value.digest:  # an untracked setting
-            return _digest(value.plain) in self._digests
-        return _is_number(value.plain) and value.plain in self._numbers
-
-
-def _is_number(value: object) -> bool:
-    return isinstance(value, numbers.Real) and not isinstance(value, bool)
-
-
-def _digest(value: object) -> str:
-    try:
-        return digest_value(value)
-    except FingerprintError:
-        return ""
-
-
-def _find(record: Record, name: str) -> Value | None:
-    return record.parameters.get(name) or record.settings.get(name)
-
-
-_OWN = {"experiment", "result", "status", "runtime", "cpu_time", "memory", "start_time", "error"}
-"""Columns of a frame that a parameter of the same name makes way for."""
-
-
-def _flat(result: Result) -> dict[str, Any]:
-    record = result._record
-    return {
-        **{f"parameters.{n}" if n in _OWN else n: value for n, value in result.parameters.items()},
-        **{f"settings.{name}": value for name, value in result.settings.items()},
-        **{f"result.{n}" if n else "result": v.shown for n, v in record.result.items()},
-        **{f"metrics.{name}": value for name, value in record.metrics.items()},
-        "status": record.outcome.name.lower(),
-        "runtime": result.runtime,
-        "cpu_time": result.cpu_time,
-        "memory": result.memory,
-        "start_time": result.start_time,
-        "error": result.error,
-    }
 
 
 def _columns(results: Results) -> dict[str, Callable[[Result], str]]:
@@ -445,7 +493,7 @@ def _columns(results: Results) -> dict[str, Callable[[Result], str]]:
         if len({_setting(name, result) for result in results}) > 1:
             columns[f"settings.{name}"] = partial(_setting, name)
     columns["status"] = lambda result: result._record.outcome.name.lower()
-    columns["result"] = lambda result: result.error or _shown(result._record.result)
+    columns["result"] = lambda result: comparison.described(result._record)
     columns["runtime"] = lambda result: duration(result._record.runtime)
     return columns
 
@@ -458,10 +506,6 @@ def _parameter(name: str, result: Result) -> str:
 def _setting(name: str, result: Result) -> str:
     value = result._record.settings.get(name)
     return value.label if value else ""
-
-
-def _shown(result: Mapping[str, Value]) -> str:
-    return ", ".join(f"{n}={v.label}" if n else v.label for n, v in result.items())
 
 
 @contextlib.contextmanager

@@ -8,8 +8,8 @@ from functools import cached_property
 from pytest_memento.config import Config
 from pytest_memento.experiment import Experiment, Standing, Status
 from pytest_memento.labels import label
-from pytest_memento.query import METRICS, OWN, PARAMETERS, SETTINGS, Name, Plain, Sight
-from pytest_memento.record import Outcome, Record, Value
+from pytest_memento.query import METRICS, OWN, PARAMETERS, RESULT, SETTINGS, Name, Plain, Sight
+from pytest_memento.record import Outcome, Record, Value, describe_config
 
 
 class RecordRow:
@@ -28,21 +28,26 @@ class RecordRow:
         record = self._record
         if root == METRICS:
             return (record.metrics[name],) if name in record.metrics else ()
-        if root in (PARAMETERS, SETTINGS):
-            values = record.parameters if root == PARAMETERS else record.settings
-            return _sight(values[name]) if name in values else ()
+        if root in _DESCRIBED:
+            return _look(_DESCRIBED[root](record).get, name)
         value = _OWN[name](record, self._now)
         return () if value is None else (value,)
 
     def names(self) -> Iterator[Name]:
-        """Yield the names of parameters, settings and metrics."""
-        yield from (Name(PARAMETERS, name) for name in self._record.parameters)
-        yield from (Name(SETTINGS, name) for name in self._record.settings)
+        """Yield the names of parameters, settings, metrics and parts of the result."""
+        for root, values in _DESCRIBED.items():
+            yield from _named(root, values(self._record))
         yield from (Name(METRICS, name) for name in self._record.metrics)
 
 
+_DESCRIBED: Mapping[str, Callable[[Record], Mapping[str, Value]]] = {
+    PARAMETERS: lambda record: record.parameters,
+    SETTINGS: lambda record: record.settings,
+    RESULT: lambda record: record.result,
+}
 _OWN: Mapping[str, Callable[[Record, float], Plain]] = {
     "status": lambda record, _: record.outcome.name.lower(),
+    "result": lambda record, _: record.result[""].shown if "" in record.result else None,
     "runtime": lambda record, _: record.runtime,
     "cpu_time": lambda record, _: record.cpu_time,
     "age": lambda record, now: now - record.ended,
@@ -86,29 +91,30 @@ class ExperimentRow:
     def look(self, root: str, name: str) -> Sight:
         """Return what a name stands for."""
         if root == PARAMETERS:
-            return self._parameter(name)
+            return _look(self._parameter, name)
         if root == SETTINGS:
-            return self._setting(name)
+            return _look(self._setting, name)
         if root == OWN and name in self._known:
             return self._known[name]
         return self._before.look(root, name) if self._before else ()
 
     def names(self) -> Iterator[Name]:
         """Yield the names of parameters and settings, and of the metrics of the run before."""
-        yield from (Name(PARAMETERS, name) for name in self._config)
-        yield from (Name(SETTINGS, name) for name in self._config.settings)
-        if self._before:
-            yield from (name for name in self._before.names() if name.root == METRICS)
-
-    def _parameter(self, name: str) -> Sight:
-        if name not in self._config:
-            return ()
         case = self._experiment.case
-        return _sight(Value.of(self._config[name], case.labels[name]))
+        parameters, settings = describe_config(case.config, case.labels, {})
+        yield from _named(PARAMETERS, parameters)
+        yield from _named(SETTINGS, settings)
+        if self._before:
+            yield from (name for name in self._before.names() if name.root in (METRICS, RESULT))
 
-    def _setting(self, name: str) -> Sight:
+    def _parameter(self, name: str) -> Value | None:
+        if name not in self._config:
+            return None
+        return Value.of(self._config[name], self._experiment.case.labels[name])
+
+    def _setting(self, name: str) -> Value | None:
         settings = self._config.settings
-        return _sight(Value.of(settings[name], label(settings[name]))) if name in settings else ()
+        return Value.of(settings[name], label(settings[name])) if name in settings else None
 
     @cached_property
     def _config(self) -> Config:
@@ -131,6 +137,22 @@ class ExperimentRow:
         """The run that the standing rests on."""
         record = self._find(self._experiment) if self._standing.past else None
         return RecordRow(record, self._now) if record else None
+
+
+def _named(root: str, values: Mapping[str, Value]) -> Iterator[Name]:
+    for name, value in values.items():
+        if name:  # or it is the whole result
+            yield Name(root, name)
+        yield from (Name(root, f"{name}.{part}") for part in value.parts)
+
+
+def _look(find: Callable[[str], Value | None], name: str) -> Sight:
+    """Return what is seen of a value, or of what is in a dict."""
+    if (value := find(name)) is not None:
+        return _sight(value)
+    whole, _, part = name.partition(".")
+    value = find(whole) if part else None
+    return (value.parts[part],) if value and part in value.parts else ()
 
 
 def _sight(value: Value) -> Sight:

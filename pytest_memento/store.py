@@ -187,7 +187,7 @@ class Store:
         """Yield all records, newest code or not, reading headers only."""
         for directory in self._directories():
             for stem, outcome in Listing(_names(directory)).stems.items():
-                path = directory / f"{stem}.{outcome.value}"
+                path = f"{directory}/{stem}.{outcome.value}"
                 try:
                     yield Record.from_json(container.read_header(path))
                 except FileNotFoundError:  # replaced while we look
@@ -197,7 +197,8 @@ class Store:
 
     def details(self, record: Record) -> dict[str, Any]:
         """Return what a header leaves out: metric series, traceback, output."""
-        return container.read_details(self.path(record.key, record.outcome))
+        key = record.key
+        return container.read_details(self._path(key.experiment, key.stem, record.outcome))
 
     def load(self, key: Key) -> Any:
         """Load the value of a result.

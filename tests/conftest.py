@@ -4,11 +4,19 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 import hypothesis
 import pytest
+
+from pytest_memento.config import Config
+from pytest_memento.fingerprint import digest_value
+from pytest_memento.metrics import Series, last
+from pytest_memento.pickling import dump
+from pytest_memento.record import Key, Outcome, Record, describe_config, describe_result
+from pytest_memento.store import Store
 
 # A busy machine takes its time.
 hypothesis.settings.register_profile("unhurried", deadline=None)
@@ -113,3 +121,70 @@ def squares(pytester: pytest.Pytester, notes: Callable[[], list[str]]) -> Path:
 def clock(pytester: pytest.Pytester) -> None:
     """A project whose experiments can have the fixture ``take(seconds)``, and so take no time."""
     pytester.makeconftest(CLOCK)
+
+
+NAME = "experiments/exp_train.py::experiment"
+
+
+class Shelf:
+    """A store in a project of its own, filled by hand."""
+
+    def __init__(self, project: Path) -> None:
+        self.store = Store(project / ".pytest_cache/memento")
+        self.clock = 1_800_000_000.0
+        self.planned: dict[str, dict[tuple[str, str], str]] = {}
+        (project / "experiments").mkdir()
+        (project / "experiments/exp_train.py").write_text("raise SystemExit('imported')")
+
+    def put(
+        self,
+        parameters: Mapping[str, Any],
+        result: object = None,
+        *,
+        settings: Mapping[str, Any] | None = None,
+        metrics: Series | None = None,
+        error: str = "",
+        code: str = "code",
+        commit: str = "",
+        name: str = NAME,
+        **more: Any,
+    ) -> Record:
+        """Keep what a run would have left; each one is a minute later than the one before."""
+        config = Config(parameters, settings)
+        digests = {n: digest_value(v) for n, v in (*config.items(), *config.settings.items())}
+        key = Key(name, *config.fingerprint, digest_value(code))
+        described, shared = describe_config(config, {}, digests)
+        environment = digest_value({"commit": commit})
+        self.clock += 60
+        record = Record(
+            **{
+                "key": key,
+                "id": "-".join(f"{n}={v.label}" for n, v in described.items()),
+                "parameters": described,
+                "settings": shared,
+                "outcome": Outcome.FAILED if error else Outcome.PASSED,
+                "started": self.clock,
+                "runtime": 1.5,
+                "cpu_time": 1.25,
+                "memory": 100_000_000,
+                "result": {} if error else describe_result(result),
+                "metrics": last(metrics or {}),
+                "error": error,
+                "environment": environment,
+                **more,
+            }
+        )
+        self.store.put_document(environment, {"commit": commit or None})
+        self.store.publish(record, {"metrics": metrics or {}}, None if error else dump(result))
+        plan = self.planned.setdefault(name, {})
+        plan[key.parameters, key.settings] = key.stem
+        self.store.put_plan(name, [*plan.values()])
+        return record
+
+
+@pytest.fixture
+def shelf(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Shelf:
+    """A store that is filled by hand, and found from the working directory."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("MEMENTO_CACHE_PATH", raising=False)
+    return Shelf(tmp_path)

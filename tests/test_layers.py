@@ -30,3 +30,16 @@ def test_importing_the_package_loads_no_heavy_library() -> None:
     loaded = set(done.stdout.split())
     assert "pytest_memento" in loaded
     assert not loaded & {"_pytest", "numpy", "pandas", "pluggy", "pytest", "sklearn", "torch"}
+
+
+def test_what_is_about_results_is_loaded_where_it_is_asked_for() -> None:
+    code = """
+import sys, pytest_memento
+assert {*pytest_memento.__all__} <= {*dir(pytest_memento)}
+print("pytest_memento.results" in sys.modules)
+from pytest_memento import load_results, Results
+print("pytest_memento.results" in sys.modules)
+print(hasattr(pytest_memento, "load_result"))
+"""
+    done = run_python(code)
+    assert done.stdout.split() == ["False", "True", "False"], done.stderr

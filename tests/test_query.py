@@ -156,9 +156,9 @@ def test_what_is_missing_is_none(text: str) -> None:
         ("lr == ...", "is not understood"),
         ("lr == - - 1", "is not understood"),
         ("lr == -True", "is not understood"),
-        ("model.name == 'x'", "only settings, metrics, parameters have x.y"),
-        ("settings.a.b == 1", "only settings, metrics, parameters have x.y"),
-        ("().__class__", "only settings, metrics, parameters have x.y"),
+        ("model.name == 'x'", "only settings, metrics, result, parameters have x.y"),
+        ("f.a.b == 1", "only settings, metrics, result, parameters have x.y"),
+        ("().__class__", "only settings, metrics, result, parameters have x.y"),
         ("model in [SVC]", "'SVC' (column 11) is a name: write it in quotes"),
         ("model in 3", "'3' (column 10) stands after 'in', which needs a list or a string"),
         ("model in None", "needs a list or a string"),
@@ -211,8 +211,8 @@ def test_an_error_shows_the_text_and_what_is_allowed_and_pickles() -> None:
         parse("größe == 'ä' and f(x)")
     assert str(caught.value) == (
         "expression \"größe == 'ä' and f(x)\": 'f(x)' (column 18) is a call; allowed are names,"
-        " settings.x, metrics.x, numbers, strings, True, False, None, lists, == != < <= > >= in"
-        " is, and, or, not"
+        " settings.x, metrics.x, result.x, numbers, strings, True, False, None, lists,"
+        " == != < <= > >= in is, and, or, not"
     )
     again = pickle.loads(pickle.dumps(caught.value))
     assert str(again) == str(caught.value)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -98,6 +99,25 @@ def test_a_field_that_is_missing(missing: str) -> None:
         ({"acc": 0.5, "n": 3}, {"acc": ("0.5", 0.5, True), "n": ("3", 3, True)}),
         ({"acc": [1]}, {"": ("{acc:[1]}", None, False)}),
         ({1: 2}, {"": ("{1:2}", None, False)}),
+        (
+            {"test": {"f1": 0.5, "deep": {"n": 1}}, "model": dict, "by": {1: 2}, "empty": {}},
+            {
+                "test.f1": ("0.5", 0.5, True),
+                "test.deep.n": ("1", 1, True),
+                "model": ("dict", None, False),
+                "by": ("{1:2}", None, False),
+                "empty": ("{}", None, False),
+            },
+        ),
+        ({"a": {"b": 1}, "a.b": 2}, {"": ("{a.b:2,a:{b:1}}", None, False)}),
+        (
+            {"a": {"b": {"c": {"d": {"e": 1}}}}, "f": 1},
+            {"a.b.c.d": ("{e:1}", None, False), "f": ("1", 1, True)},
+        ),
+        (
+            dict.fromkeys("ab", dict.fromkeys(map(str, range(17)), 1)),
+            {"": ("{a:{0:1,10:1,11:1,12:1,13:1,14:1,15:1,16:1,1:1,…", None, False)},
+        ),
         ({}, {"": ("{}", None, False)}),
         (np.zeros((2, 3)), {"": ("ndarray(2x3)", None, False)}),
     ],
@@ -129,6 +149,48 @@ def test_a_scalar_without_a_value() -> None:
             raise RuntimeError("no data")
 
     assert Value.of(Scalar(), "scalar") == Value("scalar")
+
+
+def test_a_result_that_holds_itself() -> None:
+    value: dict[str, Any] = {"n": 1}
+    value["again"] = value
+    assert describe_result(value)["n"].plain == 1
+
+
+def test_a_mapping_that_raises() -> None:
+    class Hostile(Mapping[str, int]):
+        def __getitem__(self, name: str) -> int:
+            raise RuntimeError(name)
+
+        def __iter__(self) -> Iterator[str]:
+            return iter(["a"])
+
+        def __len__(self) -> int:
+            return 1
+
+    assert describe_result(Hostile())[""].label == "Hostile"
+
+
+def test_what_is_in_dicts_of_a_configuration_is_on_record() -> None:
+    config = Config({"net": {"depth": 3, "act": dict}, "lr": 1}, {"adam": {"lr": {"start": 0.1}}})
+    parameters, settings = describe_config(config, {}, {})
+    assert parameters["net"] == Value("{act:dict,depth:3}", parts={"depth": 3, "act": "dict"})
+    record = make(parameters=parameters, settings=settings)
+    data = json.loads(json.dumps(record.to_json()))
+    assert Record.from_json(data) == record
+    assert data["parts"]["settings"] == {"adam": {"lr.start": 0.1}}
+    # A version that knows nothing of it reads the rest.
+    del data["parts"]
+    assert Record.from_json(data).settings["adam"] == Value("{lr:{start:0.1}}")
+
+
+@pytest.mark.parametrize(
+    "parts",
+    [3, {"parameters": 3}, {"parameters": {"lr": 3}}, {"settings": {"gone": {}}}, {"other": {}}],
+)
+def test_parts_that_are_none(parts: object) -> None:
+    with pytest.raises(DamagedError, match="the header is not a record"):
+        Record.from_json({**make().to_json(), "parts": parts})
 
 
 def test_configurations_in_plain_data() -> None:

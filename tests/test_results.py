@@ -109,7 +109,7 @@ def test_a_result_tells_all_of_its_run(project: Path) -> None:
     assert result.was_cached
     assert result.error is None
     assert result.traceback == ""
-    assert result.output == "printed"
+    assert result.log == result.output == "printed"
     assert result.environment["versions"]["pytest"]
     assert "model=Model-lr=0.1: score=0.2, kind=Model" in repr(result)
 
@@ -192,6 +192,9 @@ def test_where_knows_what_was_meant(project: Path) -> None:
         ("status == 'passed' and error is None", {}, 4),
         ("status == 'failed' and 'diverged' in error", {"lr": 10}, 2),
         ("metrics.loss == 0.25", {}, 6),
+        ("result.score > 1 and result.kind == 'Model'", {}, 1),
+        ("result.score is None and result is None", {}, 2),
+        ("settings.adam.lr == 0.1 and settings.adam.kind.name == 'a'", {}, 6),
         ("runtime < '1m' and cpu_time < '1m' and age < '1h'", {}, 6),
         ("runtime > '1h' or age > '1d'", {}, 0),
         ("id in ['model=Model-lr=10', 'model=dict-lr=10']", {}, 2),
@@ -202,7 +205,8 @@ def test_where_knows_what_was_meant(project: Path) -> None:
 def test_where_an_expression_holds(
     project: Path, expression: str, conditions: dict[str, Any], count: int
 ) -> None:
-    shared = {"n_fold": 5, "data": Path("data"), "verbose": True}
+    adam = {"lr": 0.1, "kind": {"name": "a"}}
+    shared = {"n_fold": 5, "data": Path("data"), "verbose": True, "adam": adam}
     fill(project, {"parameters": GRID, "settings": shared, "untracked": ["verbose"]})
     assert len(load_results().where(expression, **conditions)) == count
 
@@ -215,6 +219,15 @@ def test_where_refuses_what_it_does_not_know(project: Path) -> None:
     with pytest.raises(QueryError, match=r"'f\(lr\)' \(column 1\) is a call"):
         results.where("f(lr)")
     assert len(results.where("lr > 99").where("modle == 'Model'")) == 0
+
+
+def test_where_a_plain_result_is(project: Path) -> None:
+    matrix = {"parameters": {"lr": [1, 2, 3]}, "settings": {"adam": {"lr": 1}}}
+    fill(project, matrix, function=lambda config: config.lr / 2)
+    results = load_results()
+    assert [each.value for each in results.where("result >= 1 and result != 1.5")] == [1.0]
+    with pytest.raises(QueryError, match=r"did you mean 'settings.adam.lr'\?"):
+        results.where("settings.adm.lr == 1")
 
 
 def test_where_an_expression_names_a_parameter_like_a_column(project: Path) -> None:

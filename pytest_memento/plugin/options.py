@@ -160,9 +160,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         metavar="EXPR",
         help="keep the experiments where EXPR holds, deselect all else: \"model == 'SVC' and"
         " lr <= 0.01\", \"status != 'cached' or runtime > '2m'\". Names: parameters, settings.x,"
-        " metrics.x, status (cached, stale, failed, new), runtime, cpu_time, age, memory, error,"
-        " id, experiment; with == != < <= > >= in, is None, and, or, not. What is missing makes a"
-        " comparison false, 'is None' true",
+        " metrics.x, result, result.x, status (cached, stale, failed, new), runtime, cpu_time, age,"
+        " memory, error, id, experiment; with == != < <= > >= in, is None, and, or, not. What is"
+        " missing makes a comparison false, 'is None' true",
     )
     group.addoption(
         "--memento-accept",

@@ -108,3 +108,23 @@ def test_the_seed(pytester: pytest.Pytester) -> None:
     passed = load_results().where("status == 'passed'")
     assert [result.value for result in passed] == [result.seed for result in passed]
     assert len({result.seed for result in load_results()}) == 4
+
+
+def test_results_of_a_commit(pytester: pytest.Pytester, squares: Path) -> None:
+    if shutil.which("git") is None:
+        pytest.skip("needs git")
+    (pytester.path / ".gitignore").write_text(".*\nnotes.txt\n__pycache__\n")
+    git("init", "--quiet")
+    commits = []
+    for change in ("return", "return 0.5 +"):
+        squares.write_text(squares.read_text().replace("return", change))
+        git("add", "--all")
+        git("commit", "--quiet", "--message=As it is")
+        commits.append(git("rev-parse", "HEAD"))
+        assert pytester.runpytest_subprocess().parseoutcomes()["passed"] == 3
+    before, after = (load_results("exp_squares.py", commit=commit[:7]) for commit in commits)
+    assert [result.commit for result in before] == [commits[0]] * 3
+    found = after.compare(before)
+    assert [change.details["result"] for change in found.changed] == [
+        ("1", "1.5"), ("4", "4.5"), ("9", "9.5")
+    ]  # fmt: skip

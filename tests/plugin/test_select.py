@@ -19,7 +19,7 @@ GRID = """
 
     matrix = {
         "parameters": {"model": [SVC, Forest], "lr": [0.1, 0.01], "memory": [None, 16]},
-        "settings": {"n_fold": 5, "debug": False},
+        "settings": {"n_fold": 5, "debug": False, "adam": {"decay": 0.5}},
     }
 
     def experiment(model, lr, memory, context, config):
@@ -57,6 +57,7 @@ def grid(pytester: pytest.Pytester, notes: Notes) -> Path:
         ("parameters.memory is None", 4),
         ("parameters.memory > 8", 4),
         ("settings.n_fold == 5 and not settings.debug", 8),
+        ("settings.adam.decay == 0.5 and result.loss is None and result is None", 8),
         ("id == 'model=SVC-lr=0.1-memory=16'", 1),
         ("'exp_grid' in experiment and 'memory=16' in id", 4),
         ("status == 'new'", 8),
@@ -89,6 +90,7 @@ def test_by_what_the_store_knows(pytester: pytest.Pytester, grid: Path, notes: N
     assert kept("'CUDA' in error") == 2
     assert kept("error is None and status == 'cached'") == 6
     assert kept("metrics.loss < 0.1") == 4
+    assert kept("result == 0.1") == kept("result > 0.05") == 4
     assert kept("runtime < '1m' and cpu_time < 60 and age < '1h' and memory > '1MB'") in (0, 8)
     assert kept("runtime >= '1h' or age > '1d'") == 0
     grid.write_text(grid.read_text().replace("return lr", "return lr + 1").replace('": 5', '": 6'))
@@ -176,7 +178,7 @@ def test_a_wrong_expression(
     assert result.ret == pytest.ExitCode.USAGE_ERROR
     assert [line for line in result.errlines if line] == [
         "ERROR: --memento-select: expression \"len(x) > 1\": 'len(x)' (column 1) is a call; allowed"
-        " are names, settings.x, metrics.x, numbers, strings, True, False, None, lists,"
+        " are names, settings.x, metrics.x, result.x, numbers, strings, True, False, None, lists,"
         " == != < <= > >= in is, and, or, not"
     ]
     assert not result.outlines
@@ -197,7 +199,7 @@ def test_an_unknown_name(
     assert result.ret == pytest.ExitCode.USAGE_ERROR
     assert [line for line in result.errlines if line] == [
         "ERROR: --memento-select: expression \"modle == 'a' or x == 1\": no experiment has 'modle'"
-        " (a string needs quotes); there are: x, status, runtime, cpu_time, age, memory, error, id,"
+        " (a string needs quotes); there are: x, status, result, runtime, cpu_time, age, memory, error, id,"
         " experiment"
     ]
     text = str(result.stdout)
