@@ -15,6 +15,7 @@ from pytest_memento.errors import (
     StoreError,
     UnstorableError,
 )
+from pytest_memento.report import write_report
 from pytest_memento.results import Result, Results, load_results
 
 __all__ = [
@@ -33,4 +34,5 @@ __all__ = [
     "StoreError",
     "UnstorableError",
     "load_results",
+    "write_report",
 ]
