@@ -12,6 +12,7 @@ status          what --memento-status shows, in place of a session
 execution       hits are replayed, misses run and are published
 seeding         the global random generators while an experiment runs
 reporting       what the terminal shows
+export          the files that --memento-report asks for
 progress        the line that says what is going on
 stopping        beginning nothing more
 distribution    what crosses between xdist's workers and their controller
@@ -95,6 +96,10 @@ def pytest_configure(config: pytest.Config) -> None:
     )
     execution = Execution(chosen, allowance)
     plugins = [*_of_all(chosen, config, execution)]
+    if not is_worker and chosen.order is None and config.getoption("memento_report"):
+        from pytest_memento.plugin.export import Export, targets
+
+        plugins.append(("export", Export(chosen, config, allowance, targets(config))))
     if is_worker:
         plugins += _of_workers(chosen, config, execution, is_scheduled=is_scheduled)
     if chosen.verify is not None:  # after these, so that it comes before them

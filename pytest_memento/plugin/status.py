@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import pytest
 
 from pytest_memento.amounts import size
-from pytest_memento.plugin import private
+from pytest_memento.plugin import export, private
 from pytest_memento.plugin.options import directory, shown_path
 from pytest_memento.slurm import cluster
 from pytest_memento.slurm.submission import Submission, submissions
@@ -25,10 +25,14 @@ def show(config: pytest.Config) -> int:
     :return: the exit code of pytest.
     """
     store = Store(directory(config), shared=config.getini("memento_shared"))
+    paths = export.targets(config)
     writer = private.terminal_writer(config)
     width = shutil.get_terminal_size((_WIDE, 24)).columns if writer.hasmarkup else _WIDE
     for line in _all(store, config, width):
         writer.line(line)
+    if paths and store.root.is_dir():
+        for line, is_good in export.of_store(config, paths, store):
+            writer.line(line, yellow=not is_good)
     return pytest.ExitCode.OK
 
 
