@@ -76,13 +76,14 @@
     return `${bytes.toFixed(1)} TB`;
   }
 
-  const SPECIAL = { nan: NaN, inf: Infinity, "-inf": -Infinity, NaN: NaN, Infinity: Infinity, "-Infinity": -Infinity };
+  const SPECIAL = new Map([["nan", NaN], ["inf", Infinity], ["-inf", -Infinity],
+    ["NaN", NaN], ["Infinity", Infinity], ["-Infinity", -Infinity]]);
 
   // A number that can be compared and drawn, NaN if it is none.
   function number(value) {
     if (typeof value === "number") return value;
     if (value === null) return NaN;
-    return value in SPECIAL ? SPECIAL[value] : /^-?\d+$/.test(value) ? Number(value) : NaN;
+    return SPECIAL.has(value) ? SPECIAL.get(value) : /^-?\d+$/.test(value) ? Number(value) : NaN;
   }
 
   function distinct(column, among = rows) {
@@ -171,8 +172,8 @@
       const token = left.shift();
       if (!token || token.sign) throw new Error("a name or a value is missing");
       if ("literal" in token) return constant(minus ? -token.literal : token.literal);
-      const words = { None: null, True: "True", False: "False" };
-      if (token.name in words) return constant(words[token.name]);
+      const words = new Map([["None", null], ["True", "True"], ["False", "False"]]);
+      if (words.has(token.name)) return constant(words.get(token.name));
       const column = byName.get(token.name) ?? byName.get(`parameters.${token.name}`);
       const bare = token.name.startsWith("parameters.") && byName.get(token.name.slice(11));
       if (!column && !bare) throw new Error(`there is no ${token.name} (${[...byName.keys()].join(", ")})`);
@@ -191,7 +192,7 @@
     const [x, y] = [a, b].map((side) => side.value(row));
     const asNumber = (v) => (typeof v === "string" && kind in UNITS ? amount(v, kind) : number(v));
     const [m, n] = [x, y].map(asNumber);
-    const isNumber = (v, num) => typeof v === "number" || !Number.isNaN(num) || v in SPECIAL;
+    const isNumber = (v, num) => typeof v === "number" || !Number.isNaN(num) || SPECIAL.has(v);
     if (x !== null && y !== null && isNumber(x, m) && isNumber(y, n)) return [m, n];
     return [x, y].map((v) => (v === null ? null : String(v)));
   }
@@ -245,6 +246,7 @@
   }
 
   function labelFor(text, control, kind = "") {
+    control.setAttribute("aria-label", text); // what a list offers would be read as part of its name
     return el("label", { class: kind || null }, text, control);
   }
 
@@ -300,9 +302,8 @@
 
   // -- the table -----------------------------------------------------------------------------------
 
-  const STATUS = {
-    passed: ["good", "✓"], cached: ["good", "✓"], verified: ["good", "✓"], failed: ["bad", "✗"],
-  };
+  const STATUS = new Map([["passed", ["good", "✓"]], ["cached", ["good", "✓"]],
+    ["verified", ["good", "✓"]], ["failed", ["bad", "✗"]]]);
 
   const table = {
     sorted: null, // [column, direction]
@@ -378,7 +379,7 @@
   }
 
   function status(word) {
-    const [kind, mark] = STATUS[word] ?? ["other", "–"];
+    const [kind, mark] = STATUS.get(word) ?? ["other", "–"];
     return el("span", { class: `status ${kind}` }, el("i", { "aria-hidden": "true" }, mark), word);
   }
 
@@ -454,6 +455,7 @@
       return [low - room, high + room];
     };
     const full = padded(extent(all, 0), xLog, 0.02);
+    let view = full; // of which uPlot asks first, and then of the range of what is in it
     const isWhole = all.every(([x]) => Number.isInteger(x));
     const width = "printing" in root.dataset ? PAPER : Math.max(240, host.clientWidth);
     const font = `12px ${getComputedStyle(root).getPropertyValue("--sans")}`;
@@ -466,10 +468,9 @@
       width, height: Math.round(Math.min(420, Math.max(260, width * 0.42))),
       legend: { show: false }, cursor: { points: { show: false }, y: false, drag: { x: true, y: false, setScale: true } },
       scales: {
-        x: { time: false, distr: xLog ? 3 : 1, range: (u, low, high) => (low > full[0] || high < full[1]) && high > low && u.zoomed ? [low, high] : full },
-        y: { distr: yLog ? 3 : 1, range: (u) => {
-          const { min, max } = u.scales.x;
-          const inside = min == null ? all : all.filter(([x]) => x >= min && x <= max);
+        x: { time: false, distr: xLog ? 3 : 1, range: (u, low, high) => (view = (low > full[0] || high < full[1]) && high > low && u.zoomed ? [low, high] : full) },
+        y: { distr: yLog ? 3 : 1, range: () => {
+          const inside = view === full ? all : lines.flatMap((line) => within(line.points.filter(usable), view));
           return padded(extent(inside.length ? inside : all, 1), yLog, 0.06);
         } },
       },
@@ -490,6 +491,18 @@
     chart.over.addEventListener("dblclick", () => { chart.zoomed = false; });
     point(chart, host, lines);
     return chart;
+  }
+
+  // The points of a line in a window, and where it crosses the edges.
+  function within(points, [low, high]) {
+    return points.flatMap(([x, y], n) => {
+      const found = x >= low && x <= high ? [[x, y]] : [];
+      const [to, value] = points[n + 1] ?? [x, y];
+      for (const edge of [low, high]) {
+        if ((x - edge) * (to - edge) < 0) found.push([edge, y + ((value - y) * (edge - x)) / (to - x)]);
+      }
+      return found;
+    });
   }
 
   const plain = (value) => (value == null ? "" : Math.abs(value) >= 1e5 || (value !== 0 && Math.abs(value) < 1e-4) ? value.toExponential().replace("e+", "e") : String(Number(value.toPrecision(6))));
@@ -659,7 +672,7 @@
         labelFor("of", select(names(measures), this.measure.name, again("measure", true))),
         labelFor(words[0], select(names(across), this.x.name, again("x", true))),
         ...(this.sides.length > 1 ? [labelFor(words[1], select(
-          [...(this.kind === "heat" ? [] : [["", "–"]]), ...names(others)], this.by?.name ?? "", again("by", true)))] : []),
+          [...(this.kind === "heat" ? [] : [["", "none"]]), ...names(others)], this.by?.name ?? "", again("by", true)))] : []),
       );
       if (focus >= 0) this.controls.querySelectorAll("select")[focus]?.focus();
     },
@@ -804,7 +817,7 @@
       const log = el("input", { type: "checkbox", onchange: () => { this.log = log.checked; this.draw(); } });
       this.controls.append(
         labelFor("metric", select(data.metrics.map((name, n) => [String(n), name]), String(this.metric), again((v) => { this.metric = Number(v); }))),
-        labelFor("colour by", select([["", "–"], ...varying.map((c) => [c.name, c.name])], this.by?.name ?? "", again((v) => { this.by = byName.get(v) ?? null; }))),
+        labelFor("colour by", select([["", "none"], ...varying.map((c) => [c.name, c.name])], this.by?.name ?? "", again((v) => { this.by = byName.get(v) ?? null; }))),
         labelFor("show", select([["", "as many allow"], ["each", "each experiment"], ["median", "median of each colour"]], "", again((v) => { this.mode = v; }))),
         el("label", { class: "check" }, log, "logarithmic"),
       );
