@@ -62,7 +62,7 @@ def main() -> None:
                 pages["pandas"].write_text(results.to_frame().to_html(), encoding="utf-8")
         browse(options, pages, took)
         print(f"{options.number:,} experiments, 2 metrics of {options.steps} steps:\n")
-        print("| | median | \n|---|--:|")
+        print("| | median |\n|---|--:|")
         for name, path in pages.items():
             print(f"| {name}, MB | {path.stat().st_size / 1e6:.1f} |")
         for name, times in took.items():

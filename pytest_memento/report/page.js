@@ -689,7 +689,7 @@
       const text = [
         over.length ? `Means over ${listed(over.map((c) => c.name))}.` : "",
         this.kind === "lines" && over.length ? "Dots are single experiments." : "",
-        this.kind === "bars" && over.length ? "Dots are single experiments; the line spans all of them." : "",
+        this.kind === "bars" && over.length ? `The line spans all of them${this.host.querySelector(".dot") ? ", dots are single experiments" : ""}.` : "",
         among.length < kept.length ? `${(kept.length - among.length).toLocaleString("en")} of ${kept.length.toLocaleString("en")} experiments have no such value.` : "",
         this.cut ?? "",
       ].filter(Boolean).join(" ");
@@ -919,7 +919,7 @@
   addEventListener("beforeprint", () => {
     root.dataset.printing = "";
     if (rows.length) table.more(Math.max(0, MOST_PRINTED - table.shown));
-    opened = [...document.querySelectorAll("#failures details:not([open])")].slice(0, 40);
+    opened = [...document.querySelectorAll("#failures h3 + p + details:not([open])")]; // one of each cause
     opened.forEach((details) => { details.open = true; });
     redraw();
   });

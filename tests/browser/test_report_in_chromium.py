@@ -423,7 +423,7 @@ def test_print_is_light_and_whole(open_page: Open, small: Path, tmp_path: Path) 
             return [...found, document.querySelectorAll("#failures details[open]").length];
         }"""
     )
-    assert state == ["rgb(31, 31, 29)", 2, 0]
+    assert state == ["rgb(31, 31, 29)", 1, 0]
     page.emulate_media(media="print")
     assert not page.locator("#choose").is_visible()
     assert not page.locator("#by-parameter .controls").is_visible()
