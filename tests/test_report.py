@@ -443,6 +443,17 @@ def test_long_series_are_thinned_and_that_is_said(filled: Filled, tmp_path: Path
     assert "1 of 1 curves are drawn with at most 400 of their points" in text
 
 
+def test_of_very_many_experiments_some_curves_are_drawn(
+    filled: Filled, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("pytest_memento.report.curves.MOST_CURVES", 4)
+    for n in range(10):
+        filled.add({"n": n}, metrics={"loss": [(0, 1), (1, n)]})
+    text = written(filled.results(), tmp_path / "report.html")
+    assert [row for row, *_ in data_of(text)["curves"]] == [0, 3, 6, 9]
+    assert "Curves are drawn of one experiment in 3." in text
+
+
 # -- parts -----------------------------------------------------------------------------------------
 
 numbers = st.floats(allow_nan=True) | st.integers(-(10**6), 10**6)

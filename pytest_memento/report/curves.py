@@ -16,6 +16,7 @@ ALL_POINTS: Final = 500_000
 MOST_POINTS: Final = 400
 """Points of a curve: more would not be seen."""
 FEWEST_POINTS: Final = 16
+MOST_CURVES: Final = ALL_POINTS // FEWEST_POINTS
 
 
 @dataclass(frozen=True)
@@ -35,32 +36,38 @@ class Curves:
 
     @classmethod
     def of(cls, rows: Sequence[Row]) -> Curves:
-        """Read the series of all rows; what has one point only is no curve."""
-        found = [
-            (n, name, path)
-            for n, row in enumerate(rows)
-            for name, path in _series(row).items()
-            if len(path) > 1
-        ]
-        most = max(FEWEST_POINTS, min(MOST_POINTS, ALL_POINTS // max(1, len(found))))
+        """Read the series of all rows, one after the other; what has one point only is no curve."""
+        number = sum(len(row.metrics) for row in rows)
+        every = -(-number // MOST_CURVES) or 1
+        most = max(FEWEST_POINTS, min(MOST_POINTS, ALL_POINTS * every // max(1, number)))
         names: dict[str, int] = {}
         steps: dict[tuple[Number, ...], int] = {}
-        curves = []
-        for n, name, path in found:
-            points = thinned(path, most)
-            at = steps.setdefault(tuple(step for step, _ in points), len(steps))
-            values = [_rounded(value) for _, value in points]
-            curves.append((n, names.setdefault(name, len(names)), at, values))
-        cut = sum(len(path) > most for _, _, path in found)
-        note = (
-            f"{cut:,} of {len(found):,} curves are drawn with at most {most} of their points: the"
-            " ends, and the highest and lowest of each part between."
-        )
-        return cls(list(names), list(steps), curves, note if cut else "")
+        curves, cut = [], 0
+        for n in range(0, len(rows), every):
+            for name, path in _series(rows[n]).items():
+                if len(path) > 1:
+                    points = thinned(path, most)
+                    cut += len(points) < len(path)
+                    at = steps.setdefault(tuple(step for step, _ in points), len(steps))
+                    values = [_rounded(value) for _, value in points]
+                    curves.append((n, names.setdefault(name, len(names)), at, values))
+        return cls(list(names), list(steps), curves, _note(every, cut, len(curves), most))
 
     def to_json(self) -> dict[str, Any]:
         """Return what the page draws."""
         return {"metrics": self.names, "steps": self.steps, "curves": self.curves}
+
+
+def _note(every: int, cut: int, number: int, most: int) -> str:
+    parts = []
+    if every > 1:
+        parts.append(f"Curves are drawn of one experiment in {every}.")
+    if cut:
+        parts.append(
+            f"{cut:,} of {number:,} curves are drawn with at most {most} of their points: the"
+            " ends, and the highest and lowest of each part between."
+        )
+    return " ".join(parts)
 
 
 def _series(row: Row) -> Series:

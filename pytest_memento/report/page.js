@@ -214,7 +214,7 @@
 
   // -- what is chosen ------------------------------------------------------------------------------
 
-  const chosen = { search: "", where: null, values: new Map() };
+  const chosen = { search: "", where: null, text: "", values: new Map() };
   let kept = rows; // what is chosen, in matrix order
   const searchable = [];
 
@@ -241,7 +241,8 @@
   function say(trouble = "") {
     const all = rows.length.toLocaleString("en");
     const count = kept.length === rows.length ? `All ${all} experiments` : `${kept.length.toLocaleString("en")} of ${all} experiments`;
-    const text = `${count}${kept.length === rows.length ? "" : ", in figures and table"}.`;
+    const how = [...[...chosen.values].map(([c, value]) => `${c.name} = ${value}`), chosen.search && `"${chosen.search}"`, chosen.text].filter(Boolean);
+    const text = `${count}${how.length ? `: ${how.join("; ")}` : ""}.`;
     $("said").replaceChildren(trouble ? el("span", { class: "bad" }, trouble) : text);
   }
 
@@ -258,7 +259,7 @@
 
   function chooser() {
     const offered = [...varying, byName.get("status")]
-      .filter((c) => c && c.role !== "experiment" || c?.role === "experiment")
+      .filter(Boolean)
       .filter((c) => distinct(c).length > 1 && distinct(c).length <= MOST_CHOICES).slice(0, 8);
     const selects = offered.map((column) => {
       const options = [["", "any"], ...distinct(column).map((v) => [`=${v}`, written(v, column)])];
@@ -292,6 +293,7 @@
   function filter(input) {
     try {
       chosen.where = input.value.trim() ? parse(input.value) : null;
+      chosen.text = input.value.trim();
       input.removeAttribute("aria-invalid");
       choose();
     } catch (error) { // what was chosen before stays while one types
@@ -392,7 +394,9 @@
   // How each value of a column is drawn: a hue and a dash, or a place on a ramp for numbers.
   function styles(column, among) {
     if (!column) return { of: () => ({ hue: colour("c0"), dash: [] }), entries: [], ramp: null };
-    const values = distinct(column, among);
+    // A value keeps its colour whatever is chosen, while there are colours for all.
+    const all = distinct(column);
+    const values = all.length > HUES ? distinct(column, among) : all;
     const finite = values.map(number).filter(Number.isFinite);
     if (!column.isText && finite.length > 4) {
       const log = isWide(finite);
@@ -405,7 +409,8 @@
       const n = rank.get(value) ?? HUES;
       return n < HUES ? { hue: colour(`c${n}`), dash: DASHES[n % DASHES.length] } : { hue: colour("faint"), dash: [] };
     };
-    const entries = values.slice(0, HUES).map((value) => [written(value, column), of(value)]);
+    const here = new Set(among.map(column.value));
+    const entries = values.slice(0, HUES).filter((value) => here.has(value)).map((value) => [written(value, column), of(value)]);
     if (values.length > HUES) entries.push([`${values.length - HUES} others`, of(undefined)]);
     return { of, entries, ramp: null };
   }

@@ -425,7 +425,8 @@ def test_print_is_light_and_whole(open_page: Open, small: Path, tmp_path: Path) 
     )
     assert state == ["rgb(31, 31, 29)", 1, 0]
     page.emulate_media(media="print")
-    assert not page.locator("#choose").is_visible()
+    assert not page.get_by_label("Search").is_visible()
+    assert page.get_by_text("All 24 experiments.").is_visible()
     assert not page.locator("#by-parameter .controls").is_visible()
     box = page.locator("#rows").evaluate("box => [box.scrollHeight, box.clientHeight]")
     assert box[0] == box[1]
