@@ -480,6 +480,7 @@ def test_causes_say_what_their_experiments_have_in_common(filled: Filled) -> Non
             error = "MemoryError: full" if batch == 512 else ""
             filled.add({"batch": batch, "lr": lr, "same": 1}, 1, error=error)
     filled.add({"batch": 32, "lr": 1.0, "same": 1}, error="ValueError: diverged")
+    filled.add({"batch": 512, "lr": 0.1, "same": 1}, 1, name="exp_b.py::experiment")
     made = Report.of_results(filled.results())
     found = [(cause.error, cause.where(made.rows)) for cause in causes(made.failures)]
     assert found == [

@@ -26,6 +26,8 @@ class Cause:
 
         :param rows: of all experiments.
         """
+        experiments = {row.experiment for row in self.rows}
+        rows = [row for row in rows if row.experiment in experiments]
         pairs = self._in_common(rows)
         like = [row for row in rows if pairs.items() <= row.parameters.items()]
         shown = " and ".join(f"{name} = {label(value)}" for name, value in pairs.items())

@@ -270,8 +270,9 @@
       }));
     });
     const search = el("input", { type: "search", oninput: () => { chosen.search = search.value; choose(); } });
-    const example = varying[0] && distinct(varying[0])[0];
-    const hint = varying[0] ? `${varying[0].name} == ${typeof example === "number" ? example : `'${example}'`}` : "";
+    const one = varying.find((c) => c.role === "parameter" && /^[A-Za-z_]\w*$/.test(c.name));
+    const example = one && distinct(one)[0];
+    const hint = one ? `${one.name} == ${typeof example === "number" ? example : `'${example}'`}` : "";
     const where = el("input", {
       type: "text", placeholder: `${hint}${hint ? " and " : ""}runtime > '2m'`,
       spellcheck: "false", autocapitalize: "off", oninput: () => filter(where),
@@ -639,15 +640,24 @@
   const isNumeric = (c) => !c.isText && distinct(c).filter((v) => Number.isFinite(number(v))).length > 2;
   const isRepeat = (c) => ["repeat", "seed", "fold"].includes(c.name);
 
+  // What the rows differ in, and tells more than that a run was repeated, comes first.
+  function usefulFirst(among) {
+    const rank = (c) => 2 * (distinct(c, among).length < 2) + isRepeat(c);
+    return [...varying].sort((a, b) => rank(a) - rank(b));
+  }
+
   const byParameter = {
     build() {
-      const sides = [...varying].sort((a, b) => isRepeat(a) - isRepeat(b));
-      if (!sides.length || !measures.length) return false;
-      const numeric = sides.filter((c) => isNumeric(c) && !isRepeat(c));
+      if (!measures.length) return false;
+      const has = rows.filter((row) => Number.isFinite(number(measures[0].value(row))));
+      const sides = usefulFirst(has);
+      if (!sides.length) return false;
+      const tells = (c) => !isRepeat(c) && distinct(c, has).length > 1;
+      const numeric = sides.filter((c) => isNumeric(c) && tells(c));
       const classes = sides.filter((c) => !numeric.includes(c));
       this.measure = measures[0];
-      const two = sides.filter((c) => !isRepeat(c));
-      if (numeric.length === 1) [this.kind, this.x, this.by] = ["lines", numeric[0], classes.find((c) => !isRepeat(c)) ?? null];
+      const two = sides.filter(tells);
+      if (numeric.length === 1) [this.kind, this.x, this.by] = ["lines", numeric[0], classes.find(tells) ?? null];
       else if (two.length > 1) [this.kind, this.x, this.by] = numeric.length > 1 ? ["heat", numeric[1], numeric[0]] : ["heat", two[1], two[0]];
       else [this.kind, this.x, this.by] = ["bars", sides[0], null];
       this.sides = sides;
@@ -811,7 +821,7 @@
       if (!data.curves.length) return false;
       const counts = data.metrics.map((_, n) => data.curves.filter((curve) => curve[1] === n).length);
       this.metric = counts.indexOf(Math.max(...counts));
-      this.by = varying.find((c) => !isRepeat(c)) ?? null;
+      this.by = usefulFirst(data.curves.map(([row]) => row))[0] ?? null;
       this.mode = "";
       this.log = false;
       this.controls = el("div", { class: "controls" });

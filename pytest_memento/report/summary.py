@@ -16,7 +16,7 @@ def sentences(report: Report) -> Iterator[str]:
     yield _what(report)
     if report.session is None or report.session.is_dry:
         computed = sum(row.runtime or 0 for row in report.rows)
-        if computed:
+        if computed >= 1:
             yield f"They took {duration(computed)} to compute, one after the other."
     else:
         yield _how_long(report)
