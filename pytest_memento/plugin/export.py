@@ -166,25 +166,28 @@ class Export:
         return found
 
     def _rows(self, name: str, nodeids: Mapping[str, None]) -> Iterator[Row]:
-        stems = self._stems(name)
+        stems = self._stems(name, nodeids)
         rows = [self._row(name, nodeid, stems.get(nodeid)) for nodeid in nodeids]
         names = list(dict.fromkeys(each for row in rows for each in row.parameters))
         for row in rows:
             known = row.parameters or parameters_of(row.id, names)
             yield row if row.parameters else dataclasses.replace(row, parameters=known)
 
-    def _stems(self, name: str) -> dict[str, str]:
-        """Return test id -> stem, by the headers of what the plan of an experiment holds."""
-        store, escape = self.options.store, private.id_escape(self.config)
-        found = {}
-        stems = {nodeid: bound.experiment.key.stem for nodeid, bound in self._bounds.items()}
-        stems |= {nodeid: known["stem"] for nodeid, known in self._ends.items() if "stem" in known}
-        known = {*stems.values()}
-        for stem in () if self._bounds else store.plan(name) or ():
-            record = None if stem in known else _read(store, name, stem)
-            if record is not None:
-                found[f"{name}[{escape(record.id)}]"] = stem
-        return {**found, **stems}
+    def _stems(self, name: str, nodeids: Mapping[str, None]) -> dict[str, str]:
+        """Return test id -> stem; what workers ran is found by the headers of the plan."""
+        if self._bounds:
+            return {n: self._bounds[n].experiment.key.stem for n in nodeids if n in self._bounds}
+        ends = {n: self._ends[n] for n in nodeids if n in self._ends}
+        told_of = {nodeid: known["stem"] for nodeid, known in ends.items() if "stem" in known}
+        store, escape, known = (
+            self.options.store,
+            private.id_escape(self.config),
+            {*told_of.values()},
+        )
+        unknown = (stem for stem in store.plan(name) or () if stem not in known)
+        records = ((stem, _read(store, name, stem)) for stem in unknown)
+        found = {f"{name}[{escape(record.id)}]": stem for stem, record in records if record}
+        return {**found, **told_of}
 
     def _row(self, name: str, nodeid: str, stem: str | None) -> Row:
         known = self._ends.get(nodeid)
@@ -236,8 +239,11 @@ class Export:
         """Write the files, however the session has ended."""
         try:
             stopped = self.allowance.stopped or session.shouldfail or session.shouldstop or ""
-            report = self.report(str(stopped))
-            self._said = list(_written(report, self.paths, self.config))
+            with warnings.catch_warnings():
+                # What is damaged in the store was said when it was found.
+                warnings.simplefilter("ignore")
+                report = self.report(str(stopped))
+                self._said = list(_written(report, self.paths, self.config))
         except Exception as error:  # whatever goes wrong here is no outcome of the session
             self._said = [(f"memento: no report was written: {label(repr(error))}", False)]
 
@@ -253,10 +259,7 @@ def _written(report: Report, paths: Sequence[Path], config: pytest.Config) -> It
     for path in paths:
         place = shown_path(path, config)
         try:
-            with warnings.catch_warnings():
-                # What is damaged in the store was said when it was found.
-                warnings.simplefilter("ignore")
-                reports.write(report, path)
+            reports.write(report, path)
         except Exception as error:  # whatever goes wrong: no report is worth a session
             yield f"memento: report {place} cannot be written: {one_line(str(error), 200)}", False
         else:

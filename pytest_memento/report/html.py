@@ -1,8 +1,9 @@
 """A report as one HTML page that needs nothing else: no network, no server.
 
 What a page must show without scripts (the summary, failures, where results came from) is written
-here; table and figures are made by ``page.js`` from data that is embedded as JSON. A content
-security policy allows exactly the scripts and styles of the file, by their digests, and no request.
+here; table and figures are made by the scripts in ``page/`` from data that is embedded as JSON. A
+content security policy allows exactly the scripts and styles of the file, by their digests, and no
+request.
 """
 
 from __future__ import annotations
@@ -24,6 +25,9 @@ from pytest_memento.report.summary import number, sentences, written
 from pytest_memento.report.tabular import Column, Kind, Role, columns
 
 UPLOT: Final = "vendor/uplot"
+_SCRIPTS: Final = ("values", "expressions", "choice", "table", "colours", "lines", "parameters",
+                   "steps", "main")  # fmt: skip
+"""In the order in which what is done at once needs what is above."""
 _MOST_SHOWN: Final = 20
 """Failures of one cause whose texts are shown."""
 _MOST_CAUSES: Final = 100
@@ -41,10 +45,10 @@ def parts(report: Report) -> Iterator[str]:
     """Yield the page."""
     curves = Curves.of(report.rows)
     data = {"columns": _data_of(report), "rows": len(report.rows), **curves.to_json()}
-    style = _read(f"{UPLOT}/uPlot.min.css") + _read("page.css")
+    style = _read(f"{UPLOT}/uPlot.min.css") + _read("page/page.css")
     licence = _read(f"{UPLOT}/LICENSE").replace("*/", "* /")
     library = f"/*\n{licence}*/\n{_read(f'{UPLOT}/uPlot.iife.min.js')}"
-    program = _read("page.js")
+    program = _program()
     yield "<!DOCTYPE html>\n<html lang='en'>\n<head>\n<meta charset='utf-8'>\n"
     policy = _policy(style, library, program)
     yield f'<meta http-equiv="Content-Security-Policy" content="{policy}">\n'
@@ -65,6 +69,13 @@ def _policy(style: str, *scripts: str) -> str:
     return (
         f"default-src 'none'; script-src {sources(scripts)}; style-src {sources([style])};"
         " img-src data:; base-uri 'none'; form-action 'none'"
+    )
+
+
+def _program() -> str:
+    """Return the scripts of the page as one, in which they see each other's names."""
+    return "\n".join(
+        ['(() => {\n"use strict";', *(_read(f"page/{n}.js") for n in _SCRIPTS), "})();"]
     )
 
 

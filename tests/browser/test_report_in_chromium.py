@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import os
 import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -34,9 +33,7 @@ def browser() -> Iterator[Any]:
     if CHROMIUM is None:
         pytest.skip("needs Chromium (apt-get install chromium)")
     with api.sync_playwright() as playwright:
-        # Root may not have its sandbox.
-        options = ["--no-sandbox"] if os.geteuid() == 0 else []
-        made = playwright.chromium.launch(executable_path=CHROMIUM, args=options)
+        made = playwright.chromium.launch(executable_path=CHROMIUM)
         yield made
         made.close()
 
@@ -291,6 +288,21 @@ def test_pictures_by_parameter(open_page: Open, small: Path) -> None:
     page.get_by_label("Expression").fill("data == 'wine'")
     settle(page)
     assert page.locator(f"{figure} .bar").count() == 1
+
+
+def test_a_random_search_is_shown_as_dots(open_page: Open, tmp_path: Path) -> None:
+    grid = [{"lr": 10 ** -(1 + n * 0.618 % 3), "width": 16 + n * 7 % 500} for n in range(1500)]
+    grid += [{"lr": 0.5, "width": math.nan}]
+
+    def run(config: Mapping[str, Any]) -> tuple[Any, Any, str]:
+        return {"accuracy": 1 - abs(math.log10(config["lr"]) + 2) / 4}, {}, ""
+
+    page = open_page(report_of(fill(tmp_path / "store", grid, run), tmp_path / "report.html"))
+    caption = page.locator("#by-parameter figcaption")
+    assert caption.inner_text() == "Result.accuracy by lr and width. Dots are single experiments."
+    for choice in ("bars", "heat map"):
+        choose(page, "#by-parameter", "picture", choice)
+        assert "Only the first" in caption.inner_text()
 
 
 def test_the_choice_of_figures_keeps_the_focus(open_page: Open, small: Path) -> None:
