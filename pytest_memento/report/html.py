@@ -134,7 +134,8 @@ def _number(value: Any) -> Any:
 
 
 def _body(report: Report, curves: Curves) -> Iterator[str]:
-    yield f"<header>\n<h1>{_escaped(report.title)}</h1>\n"
+    title = _escaped(report.title).replace("/", "/<wbr>").replace("::", "<wbr>::")
+    yield f"<header>\n<h1>{title}</h1>\n"
     yield f"<p class='lead'>{_escaped(' '.join(sentences(report)))}</p>\n"
     if report.session is not None:
         command = _escaped(origins.typed(report.session.command))
