@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -15,6 +16,7 @@ TORCH = "torch==2.13.0"
 NOTEBOOK = ("nbclient==0.11.0", "ipykernel==7.4.0", "matplotlib==3.11.2")
 NEIGHBOURS = ("pytest-randomly==5.1.0", "pytest-rerunfailures==16.7", "pytest-sugar==1.1.1")
 TRACKING = ("mlflow-skinny==3.17.2", "tensorboard==2.21.0", "tensorboardX==2.6.5")
+PLAYWRIGHT = "playwright==1.65.2"
 PARALLEL = ("-n", "auto")
 PYTHONS = nox.project.python_versions({"project": PROJECT})
 
@@ -90,6 +92,16 @@ def slurm(session: nox.Session) -> None:
 
 
 @nox.session
+def browser(session: nox.Session) -> None:
+    """Run the tests of the HTML report in the Chromium of this machine."""
+    if not any(map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))):
+        session.error("install Chromium first: apt-get install chromium")
+    session.install(".[test]", PLAYWRIGHT)
+    session.run("python", "-c", "import playwright")  # or the tests would skip
+    session.run("pytest", "tests/browser", *session.posargs)
+
+
+@nox.session
 def lint(session: nox.Session) -> None:
     """Check style, formatting, and who imports whom."""
     session.install(".[dev]")
@@ -126,7 +138,7 @@ def coverage(session: nox.Session) -> None:
 @nox.session
 def benchmarks(session: nox.Session) -> None:
     """Run the benchmarks: each is a script that prints its numbers."""
-    session.install(".[test]")
+    session.install(".[test]", PLAYWRIGHT)
     for script in sorted(Path("benchmarks").glob("bench_*.py")):
         session.run("python", str(script), *session.posargs)
 

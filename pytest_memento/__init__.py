@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 from typing import TYPE_CHECKING, Any
 
 from pytest_memento.config import Config, Settings
@@ -19,6 +20,7 @@ from pytest_memento.errors import (
 )
 
 if TYPE_CHECKING:
+    from pytest_memento.report import write_report
     from pytest_memento.results import Result, Results, load_results
 
 __all__ = [
@@ -37,15 +39,23 @@ __all__ = [
     "StoreError",
     "UnstorableError",
     "load_results",
+    "write_report",
 ]
 
 
-def __getattr__(name: str) -> Any:
-    """Load what is about results where it is asked for: a session of pytest has no need of it."""
-    if name in ("Result", "Results", "load_results"):
-        from pytest_memento import results
+_LATER = {
+    "Result": "results",
+    "Results": "results",
+    "load_results": "results",
+    "write_report": "report",
+}
+"""What is about results is loaded where it is asked for: a session of pytest has no need of it."""
 
-        return getattr(results, name)
+
+def __getattr__(name: str) -> Any:
+    """Load what is asked for, see above."""
+    if name in _LATER:
+        return getattr(importlib.import_module(f"pytest_memento.{_LATER[name]}"), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 

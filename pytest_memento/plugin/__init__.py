@@ -14,6 +14,7 @@ seeding         the global random generators while an experiment runs
 reporting       what the terminal shows
 properties      what reporters such as junitxml are told
 telling         who is told what has come out, beside the terminal
+export          the files that --memento-report asks for
 progress        the line that says what is going on
 notifying       who is told what the session does
 stopping        beginning nothing more
@@ -116,6 +117,10 @@ def pytest_configure(config: pytest.Config) -> None:
     )
     execution = Execution(chosen, allowance)
     plugins = [*_of_all(chosen, config, execution)]
+    if not is_worker and chosen.order is None and config.getoption("memento_report"):
+        from pytest_memento.plugin.export import Export, targets
+
+        plugins.append(("export", Export(chosen, config, allowance, targets(config))))
     if is_worker:
         plugins += _of_workers(chosen, config, execution, is_scheduled=is_scheduled)
     if chosen.verify is not None:  # after these, so that it comes before them

@@ -235,6 +235,15 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         f" ${NOTIFY}. Repeatable",
     )
     group.addoption(
+        "--memento-report",
+        action="append",
+        default=[],
+        metavar="FILE",
+        help="write what came out to FILE at the end: .html (one page that needs no network), .md,"
+        " .csv, .json or .parquet; may be given several times. With --collect-only or"
+        " --memento-status: of what is stored, and nothing runs",
+    )
+    group.addoption(
         "--memento-dir",
         metavar="DIR",
         help=f"where results are stored. Order: this option, ${ENVIRONMENT}, ini memento_dir,"

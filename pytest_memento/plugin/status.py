@@ -13,7 +13,7 @@ import pytest
 
 from pytest_memento import table
 from pytest_memento.amounts import size
-from pytest_memento.plugin import private
+from pytest_memento.plugin import export, private
 from pytest_memento.plugin.options import directory, shown_path
 from pytest_memento.plugin.stopping import ending_by
 from pytest_memento.slurm import cluster
@@ -42,13 +42,18 @@ def show(config: pytest.Config) -> int:
 
     :return: the exit code of pytest.
     """
-    look = _Look(config)
+    look, paths = _Look(config), export.targets(config)
     if not config.getoption("memento_watch"):
         writer = private.terminal_writer(config)
         width = shutil.get_terminal_size((_WIDE, 24)).columns if writer.hasmarkup else _WIDE
         for line in look.lines(width):
             writer.line(line)
+        if paths and look.store.root.is_dir():
+            for line, is_good in export.of_store(config, paths, look.store):
+                writer.line(line, yellow=not is_good)
         return pytest.ExitCode.OK
+    if paths:
+        raise pytest.UsageError("--memento-report goes with --memento-status, not --memento-watch")
     # A reader that ends, as `head` does, and Ctrl-C are how this is meant to end.
     with contextlib.suppress(KeyboardInterrupt, BrokenPipeError), ending_by(_end):
         if sys.stdout.isatty() and os.environ.get("TERM") != "dumb":
@@ -101,9 +106,9 @@ class _Look:
     """Looks at the store, once or again and again."""
 
     def __init__(self, config: pytest.Config) -> None:
-        self._store = Store(directory(config), shared=config.getini("memento_shared"))
-        self._place = shown_path(self._store.root, config)
-        self._survey = Survey(self._store)
+        self.store = Store(directory(config), shared=config.getini("memento_shared"))
+        self._place = shown_path(self.store.root, config)
+        self._survey = Survey(self.store)
         self._queues = _Queues()
 
     def lines(self, width: int, height: int | None = None) -> Iterator[str]:
@@ -116,7 +121,7 @@ class _Look:
             yield table.cut(line, width)
 
     def _lines(self, width: int, height: int | None) -> Iterator[str]:
-        store = self._store
+        store = self.store
         if not store.root.is_dir():
             yield f"memento: there is no store {self._place}"
             return

@@ -214,6 +214,25 @@ def test_an_array_runs_what_is_missing(pytester: pytest.Pytester, notes: Notes) 
     }
 
 
+def test_the_report_is_by_who_watches(pytester: pytest.Pytester, notes: Notes) -> None:
+    pytester.makepyfile(exp_a=QUICK)
+    pytester.makeini("[pytest]\naddopts = --memento-report=ini.json")
+    result = pytester.runpytest_subprocess("--memento-slurm=2", "--memento-report=typed.json")
+    assert result.parseoutcomes() == {"passed": 8}
+    result.stdout.fnmatch_lines(
+        ["memento: report ini.json (8 *)", "memento: report typed.json (8 *)"]
+    )
+    for name in ("ini.json", "typed.json"):
+        report = json.loads((pytester.path / name).read_text())
+        assert {each["status"] for each in report["experiments"]} == {"passed"}
+        assert {each["result"] for each in report["experiments"]} == {n * n for n in range(1, 9)}
+    said = [path.read_text(errors="replace")
+            for path in (pytester.path / ".pytest_cache/memento/slurm").rglob("*")
+            if path.is_file()]  # fmt: skip
+    assert any("test session starts" in text for text in said)
+    assert not any("memento: report" in text for text in said)
+
+
 def test_more_tasks_than_processors(pytester: pytest.Pytester, notes: Notes) -> None:
     """The cluster has four; what still waits when nothing is left is cancelled."""
     pytester.makepyfile(exp_a=QUICK)

@@ -57,6 +57,7 @@ def _obey(option: object, *, is_worker: bool) -> None:
         "lf": False, "failedfirst": False, "newfirst": False, "stepwise": False,
         "memento_select": None,
         "memento_accept": None, "memento_limit": None, "memento_slurm": None, "xmlpath": None,
+        "memento_report": [],
     }  # fmt: skip
     # A worker that dies is replaced, so that one experiment does not take the task with it.
     if not is_worker and getattr(option, "numprocesses", 0) is None:

@@ -23,8 +23,8 @@ INPUT = "memento_slurm"
 REMOTE = "memento_remote"
 """Whether srun has started it, in what a worker is given."""
 _FLAGS = ("detach", "dry_run", "mode", "args", *RESOURCES)
-_OWN = ("--memento-slurm", "--memento-notify")
-"""Options that are not for tasks: these never submit, watch or notify."""
+_OWN = ("--memento-slurm", "--memento-notify", "--memento-report")
+"""Options that are not for tasks: these never submit, watch, notify or report."""
 _BARE = ("--memento-slurm-detach", "--memento-slurm-dry-run")
 _NOT_WITH = {
     "usepdb": "--pdb",
@@ -256,8 +256,9 @@ def for_tasks(arguments: Iterator[str]) -> Iterator[str]:
     """Yield the arguments of pytest that are for tasks, too.
 
     >>> list(for_tasks(iter(["exp_a.py", "--memento-slurm", "4", "-x", "--memento-slurm-detach",
-    ...                      "--memento-slurm-time=1:00", "--memento-notify=mailto://me"])))
-    ['exp_a.py', '-x']
+    ...                      "--memento-slurm-time=1:00", "--memento-notify=mailto://me",
+    ...                      "--memento-report", "report.html", "-v"])))
+    ['exp_a.py', '-x', '-v']
     """
     for text in arguments:
         name, equals, _ = text.partition("=")
