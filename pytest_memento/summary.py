@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
 from pytest_memento import table
 from pytest_memento.amounts import duration, size
+from pytest_memento.causes import by_cause, explain
 
 _ENOUGH: Final = 10
 """Cells in which most of what is wider can still be told apart."""
-_MOST_VALUES: Final = 3
-_MOST_CONDITIONS: Final = 3
 _MOST_CAUSES: Final = 10
 _LONGEST: Final = 120
-_VARIES: Final = re.compile(r"0x[0-9a-fA-F]+|\d+(?:\.\d+)?|'[^']*'|\"[^\"]*\"|/\S+")
-"""What may differ between two errors of one cause: numbers, names, paths."""
 
 
 @dataclass(frozen=True)
@@ -115,10 +111,6 @@ def _number(value: float | None) -> str:
 def causes(rows: Sequence[Row]) -> Iterator[str]:
     """Yield what failed, by cause, with the values that explain it, what is most frequent first.
 
-    Two errors have one cause if they differ in numbers, quoted names or paths only. What explains
-    it are the fewest conditions that hold for all that failed of it, and for as few others as can
-    be.
-
     >>> rows = [
     ...     Row({"model": m, "batch": b}, "", error="OutOfMemory: 3 GB" if b == "512" else "")
     ...     for m in ("cnn", "mlp") for b in ("64", "512")
@@ -128,78 +120,10 @@ def causes(rows: Sequence[Row]) -> Iterator[str]:
 
     :param rows: all experiments of one function, also those that did not fail.
     """
-    groups: dict[str, list[Row]] = {}
-    for row in rows:
-        if row.error:
-            groups.setdefault(_VARIES.sub("#", row.error), []).append(row)
-    ordered = sorted(groups.values(), key=lambda failed: -len(failed))
-    for failed in ordered[:_MOST_CAUSES]:
-        error = failed[0].error
-        error = error if len(error) <= _LONGEST else f"{error[:_LONGEST]}…"
-        found = _explanation(failed, rows)
-        yield f"{len(failed)} x {error}" + (f" ({found})" if found else "")
-    if (more := len(ordered) - _MOST_CAUSES) > 0:
+    every = [row.labels for row in rows]
+    found = by_cause((row.error, row.labels) for row in rows if row.error)
+    for error, failed in found[:_MOST_CAUSES]:
+        shown = error if len(error) <= _LONGEST else f"{error[:_LONGEST]}…"
+        yield f"{len(failed)} x {shown} ({explain(failed, every)})"
+    if (more := len(found) - _MOST_CAUSES) > 0:
         yield f"... and {more} more causes"
-
-
-@dataclass(frozen=True)
-class _Condition:
-    """One or some values of a parameter."""
-
-    name: str
-    values: tuple[str, ...]
-    text: str
-
-    def holds(self, row: Row) -> bool:
-        return row.labels.get(self.name) in self.values
-
-
-def _explanation(failed: Sequence[Row], rows: Sequence[Row]) -> str:
-    """Add conditions as long as each leaves fewer of those that did not fail."""
-    conditions = [each for name in failed[0].labels if (each := _condition(name, failed, rows))]
-    chosen: list[_Condition] = []
-    left = list(rows)
-    while len(left) > len(failed) and len(chosen) < _MOST_CONDITIONS and conditions:
-        best = min(conditions, key=lambda each: (_count(each, left), len(each.values)))
-        conditions.remove(best)
-        if _count(best, left) == len(left):
-            break
-        chosen.append(best)
-        left = [row for row in left if best.holds(row)]
-    if not chosen:
-        return f"{len(failed)} of {len(rows)}"
-    return f"{len(failed)} of {len(left)} with {', '.join(each.text for each in chosen)}"
-
-
-def _count(condition: _Condition, rows: Sequence[Row]) -> int:
-    return sum(map(condition.holds, rows))
-
-
-def _condition(name: str, failed: Sequence[Row], rows: Sequence[Row]) -> _Condition | None:
-    """Return what all that failed have in common in one parameter, and not all rows have."""
-    every = dict.fromkeys(row.labels[name] for row in rows if name in row.labels)
-    having = dict.fromkeys(row.labels[name] for row in failed if name in row.labels)
-    if len(having) == len(every) or any(name not in row.labels for row in failed):
-        return None
-    values = tuple(having)
-    text = f"{name}={values[0]}"
-    if len(values) > 1:
-        bound = _bound(name, values, tuple(every))
-        if bound is None and len(values) > _MOST_VALUES:
-            return None
-        text = bound or f"{name} in ({', '.join(values)})"
-    return _Condition(name, values, text)
-
-
-def _bound(name: str, values: Sequence[str], every: Sequence[str]) -> str | None:
-    """Return ``batch>=512`` or ``lr<=0.1``, if that says the same."""
-    try:
-        order = sorted(every, key=float)
-    except ValueError:
-        return None
-    chosen = set(values)
-    if set(order[-len(values) :]) == chosen:
-        return f"{name}>={order[-len(values)]}"
-    if set(order[: len(values)]) == chosen:
-        return f"{name}<={order[len(values) - 1]}"
-    return None

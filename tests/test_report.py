@@ -207,7 +207,9 @@ def test_csv_gives_the_values_back(trained: Filled, tmp_path: Path) -> None:
     frame, expected = pd.read_csv(tmp_path / "report.csv"), trained.results().to_frame()
     assert list(frame.columns) == list(expected.columns)
     for name in ("model", "lr", "result.acc", "metrics.loss", "status", "memory"):
-        pd.testing.assert_series_equal(frame[name], expected[name], check_dtype=False)
+        pd.testing.assert_series_equal(
+            frame[name], expected[name], check_dtype=False, check_categorical=False
+        )
     assert list(frame["runtime"]) == [1.5] * 6
     times = pd.to_datetime(frame["start_time"], utc=True)
     assert list(times) == list(pd.to_datetime(expected["start_time"], utc=True))
@@ -373,7 +375,7 @@ def test_a_page_holds_the_table_and_the_curves(trained: Filled, tmp_path: Path) 
 def test_a_page_tells_failures_and_origins_without_scripts(trained: Filled, tmp_path: Path) -> None:
     page = Page(written(trained.results(), tmp_path / "report.html"))
     for text in ("6 experiments: 1 failed, 5 passed", "MemoryError: CUDA out of memory", "said",
-                 "1 of 1 with model = Perceptron and lr = 0.1", "Traceback: here",
+                 "1 of 1 with model=Perceptron, lr=0.1", "Traceback: here",
                  "abc123 with changes", "node01", "pytest -k 'a or b'", "numpy"):  # fmt: skip
         assert text in page.text
 
@@ -427,7 +429,7 @@ def test_texts_of_many_failures_are_cut_and_that_is_said(filled: Filled, tmp_pat
 
 def test_many_causes(filled: Filled, tmp_path: Path) -> None:
     for n in range(103):
-        filled.add({"n": n}, error=f"ValueError: {n}")
+        filled.add({"n": n}, error=f"ValueError: {'no' * (n + 1)}")
     text = written(filled.results(), tmp_path / "report.html")
     assert "3 experiments failed for 3 other reasons" in text
 
@@ -484,8 +486,8 @@ def test_causes_say_what_their_experiments_have_in_common(filled: Filled) -> Non
     made = Report.of_results(filled.results())
     found = [(cause.error, cause.where(made.rows)) for cause in causes(made.failures)]
     assert found == [
-        ("MemoryError: full", "2 of 2 with batch = 512"),
-        ("ValueError: diverged", "1 of 1 with batch = 32 and lr = 1.0"),
+        ("MemoryError: full", "2 of 2 with batch=512"),
+        ("ValueError: diverged", "1 of 1 with lr=1.0"),
     ]
 
 

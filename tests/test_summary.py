@@ -38,11 +38,11 @@ GRID = grid(model=["cnn", "mlp", "svm"], batch=[64, 128, 256, 512], lr=[0.1, 0.0
         ("model != 'svm'", "16 of 16 with model in (cnn, mlp)"),
         ("batch in ('64', '512')", "12 of 12 with batch in (64, 512)"),
         ("model == 'cnn' and lr == '0.1'", "4 of 4 with model=cnn, lr=0.1"),
-        ("batch == '512' and model != 'svm'", "4 of 4 with batch=512, model in (cnn, mlp)"),
+        ("batch == '512' and model != 'svm'", "4 of 4 with model in (cnn, mlp), batch=512"),
         ("batch == '512' and (model, lr) != ('svm', '0.1')", "5 of 6 with batch=512"),
-        ("True", "24 of 24"),
+        ("True", "24 of 24 experiments"),
         ("model == 'cnn' and lr == '0.1' and batch == '64'",
-         "1 of 1 with batch=64, model=cnn, lr=0.1"),
+         "1 of 1 with model=cnn, batch=64, lr=0.1"),
     ],
 )  # fmt: skip
 def test_failures_are_explained_by_the_values_they_share(fails: str, explained: str) -> None:

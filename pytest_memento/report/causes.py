@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
+from pytest_memento.causes import by_cause, explain
 from pytest_memento.labels import label
-from pytest_memento.record import Plain
 from pytest_memento.report.model import Row
 
 
@@ -14,7 +14,7 @@ from pytest_memento.report.model import Row
 class Cause:
     """What some experiments failed for.
 
-    :param error: the line that they have in common.
+    :param error: what the first one says.
     :param rows: which they are.
     """
 
@@ -22,40 +22,23 @@ class Cause:
     rows: Sequence[Row]
 
     def where(self, rows: Sequence[Row]) -> str:
-        """Say which experiments these are: by the values that they have in common.
+        """Say which experiments these are: by the values that explain it.
 
         :param rows: of all experiments.
         """
         experiments = {row.experiment for row in self.rows}
-        rows = [row for row in rows if row.experiment in experiments]
-        pairs = self._in_common(rows)
-        like = [row for row in rows if pairs.items() <= row.parameters.items()]
-        shown = " and ".join(f"{name} = {label(value)}" for name, value in pairs.items())
-        of = f"{len(self.rows):,} of {len(like):,}"
-        return f"{of} with {shown}" if shown else f"{of} experiments"
-
-    def _in_common(self, rows: Sequence[Row]) -> dict[str, Plain]:
-        """Return the values that these share and others do not."""
-        first, *others = self.rows
-        return {
-            name: value
-            for name, value in first.parameters.items()
-            if all(_has(row, name, value) for row in others)
-            and not all(_has(row, name, value) for row in rows)
-        }
+        every = [_labels(row) for row in rows if row.experiment in experiments]
+        return explain([_labels(row) for row in self.rows], every)
 
 
-def _has(row: Row, name: str, value: Plain) -> bool:
-    return name in row.parameters and row.parameters[name] == value
+def _labels(row: Row) -> Mapping[str, str]:
+    return {name: label(value) for name, value in row.parameters.items()}
 
 
 def causes(failures: Iterable[Row]) -> list[Cause]:
-    """Return failures by their error, the most frequent one first."""
-    found: dict[str, list[Row]] = {}
-    for row in failures:
-        found.setdefault(row.error or "no reason is on record", []).append(row)
-    ordered = sorted(found.items(), key=lambda item: -len(item[1]))
-    return [Cause(error, rows) for error, rows in ordered]
+    """Return failures by their cause, the most frequent one first."""
+    found = by_cause((row.error or "no reason is on record", row) for row in failures)
+    return [Cause(error, rows) for error, rows in found]
 
 
 def ending(text: str, most: int) -> str:
