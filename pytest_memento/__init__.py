@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pytest_memento.caching import cached
 from pytest_memento.config import Config, Settings
 from pytest_memento.context import Context
 from pytest_memento.errors import (
@@ -32,5 +33,6 @@ __all__ = [
     "Settings",
     "StoreError",
     "UnstorableError",
+    "cached",
     "load_results",
 ]
