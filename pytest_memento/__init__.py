@@ -20,6 +20,7 @@ from pytest_memento.errors import (
 )
 
 if TYPE_CHECKING:
+    from pytest_memento.caching import cached
     from pytest_memento.report import write_report
     from pytest_memento.results import Result, Results, load_results
 
@@ -38,6 +39,7 @@ __all__ = [
     "Settings",
     "StoreError",
     "UnstorableError",
+    "cached",
     "load_results",
     "write_report",
 ]
@@ -46,10 +48,11 @@ __all__ = [
 _LATER = {
     "Result": "results",
     "Results": "results",
+    "cached": "caching",
     "load_results": "results",
     "write_report": "report",
 }
-"""What is about results is loaded where it is asked for: a session of pytest has no need of it."""
+"""What is loaded where it is asked for: most sessions of pytest have no need of it."""
 
 
 def __getattr__(name: str) -> Any:

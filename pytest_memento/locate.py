@@ -6,6 +6,7 @@ Files and sections are those that pytest reads (its documentation, "Configuratio
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
 from collections.abc import Mapping
@@ -49,6 +50,19 @@ def locate(start: Path) -> Place:
         f"no store found in {start} or above: run pytest there first, or say where it is with"
         f" store=... or ${ENVIRONMENT}"
     )
+
+
+def place_for(start: Path) -> Place:
+    """Return the store for a file or directory of a project, as pytest would make it.
+
+    :param start: an absolute path.
+    """
+    with contextlib.suppress(StoreError):
+        return locate(start)
+    every = (start, *start.parents)
+    found = next((each for each in every if _settings(each) is not None), None)
+    root = found or next((each for each in every if (each / "setup.py").exists()), start)
+    return Place(root / _store_of(_settings(root) or {}), root)
 
 
 def _store_of(settings: Mapping[str, Any]) -> Path:

@@ -12,6 +12,7 @@
             digests/<path>                       of large data files, so that each is read once
             sessions/<options>                   whether the last session left something to run
             slurm/<time>-<random>/               what was submitted, and what its tasks tell
+            cached/                              a store of what @cached functions returned
             aside/                               files that were found damaged
 
 The names alone answer "is it there?"; headers answer every table; values are read on access.

@@ -35,6 +35,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from pytest_memento import caching
+from pytest_memento.caching import Home
 from pytest_memento.plugin import care, fixtures, gpus, hookspecs, options, slurm
 from pytest_memento.plugin.acceptance import Acceptance
 from pytest_memento.plugin.collection import Collection
@@ -59,6 +61,9 @@ from pytest_memento.schedule import Allowance
 
 if TYPE_CHECKING:
     from pytest_memento.plugin.slurm.watching import Watching
+
+_BEFORE = pytest.StashKey["Home | None"]()
+"""Where ``cached`` kept its values before this session, which may be one within another."""
 
 pytest_addoption = options.pytest_addoption
 
@@ -104,6 +109,7 @@ def pytest_configure(config: pytest.Config) -> None:
         " its code, slurm which resources its tasks ask for (as gpus, time)",
     )
     config.stash[OPTIONS] = chosen = options.read(config)
+    config.stash[_BEFORE] = caching.use(Home(chosen.store, chosen.root))
     is_worker, is_distributed = hasattr(config, "workerinput"), _is_distributed(config)
     is_scheduled = is_scheduled_here(config) if is_worker else not is_chosen_by_user(config)
     asked = config.stash.get(ASKED, None)
@@ -241,4 +247,5 @@ def pytest_xdist_auto_num_workers(config: pytest.Config) -> Generator[None, int,
 def pytest_unconfigure(config: pytest.Config) -> None:
     """Remove the throw-away store of ``--memento-cache=off``."""
     if chosen := config.stash.get(OPTIONS, None):
+        caching.use(config.stash[_BEFORE])
         chosen.close()

@@ -19,7 +19,7 @@ from pytest_memento.labels import label, one_line
 from pytest_memento.plugin import private
 from pytest_memento.plugin.bound import BOUND, Bound
 from pytest_memento.plugin.options import Options, shown_path
-from pytest_memento.plugin.reports import Ended, told
+from pytest_memento.plugin.reports import Ended, error_of, told
 from pytest_memento.record import Outcome, Plain, Record, Value
 from pytest_memento.report.model import (
     FAILED,
@@ -283,9 +283,7 @@ def _reason_of(report: pytest.TestReport) -> str:
     longrepr: Any = report.longrepr
     if isinstance(longrepr, tuple):
         return one_line(str(longrepr[2]), 200)
-    crash = getattr(longrepr, "reprcrash", None)
-    lines = str(crash.message if crash is not None else longrepr or "").strip().splitlines()
-    return one_line(lines[0], 200) if lines else ""
+    return one_line(error_of(report), 200) if report.failed else ""
 
 
 # -- experiments that nothing is stored of ---------------------------------------------------------

@@ -1,0 +1,337 @@
+"""``cached``: what is slow to load or to prepare is computed once for a store.
+
+    @pytest.fixture(scope="session")
+    @cached
+    def data(): ...                    once for all workers, sessions, machines on the store
+
+    @cached
+    def features(name, size=64): ...   once for each combination of arguments
+
+The key is the code of the function, and what that uses of the project, with the arguments. The
+store is that of the experiments, in a directory of its own: ``<store>/cached/``.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import inspect
+import logging
+import os
+import shutil
+import sys
+import time
+import types
+import warnings
+from collections.abc import Callable, Iterator
+from contextvars import ContextVar
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final, Generic, NamedTuple, ParamSpec, TypeVar, cast, overload
+
+from pytest_memento import provenance
+from pytest_memento.claims import Claims
+from pytest_memento.config import Config
+from pytest_memento.errors import (
+    FingerprintError,
+    MementoError,
+    MementoWarning,
+    ResultNotLoadedError,
+    StoreError,
+    UnstorableError,
+)
+from pytest_memento.experiment import Manifest
+from pytest_memento.fingerprint import Codebase, digest_named, digest_value
+from pytest_memento.labels import label
+from pytest_memento.locate import place_for
+from pytest_memento.pickling import dump
+from pytest_memento.presence import Sign
+from pytest_memento.record import Key, Outcome, Record, describe_config, describe_result
+from pytest_memento.store import Store, slug
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+PLACE: Final = "cached"
+_NOTHING: Final = digest_value({})
+
+
+class Home(NamedTuple):
+    """Where values are kept, and the project that names of functions start from."""
+
+    store: Store
+    root: Path
+
+
+_session: Home | None = None
+_RUNNING: ContextVar[frozenset[tuple[Path, Key]]] = ContextVar("running", default=frozenset())
+"""What this thread or task computes now."""
+_LOGGER = logging.getLogger(__name__)
+
+
+def use(home: Home | None) -> Home | None:
+    """Say where functions keep their values from now on, as a session of pytest does.
+
+    :param home: ``None`` for the store of the project that a function is in.
+    :return: what it was before.
+    """
+    global _session
+    before, _session = _session, home
+    return before
+
+
+@overload
+def cached(function: Callable[P, R], /) -> Cached[P, R]: ...
+@overload
+def cached(*, version: object = None) -> Callable[[Callable[P, R]], Cached[P, R]]: ...
+def cached(function: Callable[P, R] | None = None, /, *, version: object = None) -> Any:
+    """Keep what a function returns in the store, and compute it once.
+
+    >>> @cached  # doctest: +SKIP
+    ... def features(name, size=64):
+    ...     return slow(name, size)
+
+    Processes that want the same value at the same time wait for the first one. A value is computed
+    again when the code changes, that of the function or what it uses of the project, or an
+    argument does. What it raises is not kept. It works on coroutine functions, too.
+
+    :param version: counts for the key; change it when data change that the code does not show.
+    :raises MementoError: it is a generator, or no function.
+    """
+    if function is None:
+        return functools.partial(_decorated, version=version)
+    return _decorated(function, version=version)
+
+
+def _decorated(function: Callable[P, R], *, version: object) -> Cached[P, R]:
+    if not isinstance(function, types.FunctionType):
+        raise MementoError(f"cached decorates functions, not {label(function)}")
+    if inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):
+        raise MementoError(
+            f"cached: {function.__qualname__} is a generator, whose values are gone once they are"
+            " read: return a list"
+        )
+    if inspect.iscoroutinefunction(function):
+        return _CachedCoroutine(function, version)
+    return Cached(function, version)
+
+
+class Cached(Generic[P, R]):
+    """A function whose values are kept; made by :func:`cached`."""
+
+    __name__: str
+    __qualname__: str
+
+    def __init__(self, function: Callable[P, R], version: object) -> None:
+        functools.update_wrapper(self, function)
+        self._function = function
+        self._version = version
+        self._codes: dict[Path, dict[tuple[int, ...], Manifest]] = {}
+
+    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
+        """Return the value, computed or loaded."""
+        call = self._call(args, kwargs)
+        if (there := call.find()) is not None:
+            return cast("R", there.value)
+        with call.entered(), call.held() as found:
+            if found is not None:
+                return cast("R", found.value)
+            started, clock = time.time(), time.perf_counter()
+            value = self._function(*args, **kwargs)
+            call.keep(value, started, time.perf_counter() - clock)
+            return value
+
+    def __get__(self, owner: object, cls: type | None = None) -> Any:
+        """Return it as a method: of what it is an attribute of, that is its first argument."""
+        return self if owner is None else types.MethodType(self, owner)
+
+    def clear(self) -> int:
+        """Remove all values of this function, of whatever code and arguments.
+
+        :return: how many there were.
+        """
+        home = self._home()
+        name = _name(self._function, home.root)
+        store = Store(home.store.root / PLACE, shared=home.store.shared)
+        directory = store.inside(store.root / "results" / slug(name) / "_").parent
+        number = len(store.listing(name).stems)
+        shutil.rmtree(directory, ignore_errors=True)
+        return number
+
+    def __memento_key__(self) -> object:
+        """Return what counts of it as a part of a value."""
+        return self._function, self._version
+
+    def __repr__(self) -> str:
+        return f"<cached {self._function.__qualname__}>"
+
+    def _home(self) -> Home:
+        if _session is not None:
+            return _session
+        file = Path(self._function.__code__.co_filename)
+        start = file.resolve().parent if file.is_file() else Path.cwd()
+        place = place_for(start)
+        return Home(Store(place.store), place.project or start)
+
+    def _call(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> _Call:
+        bound = inspect.signature(self._function).bind(*args, **kwargs)
+        bound.apply_defaults()
+        home, digests, met = self._home(), {}, list[object]()
+        for name, value in bound.arguments.items():
+            try:
+                digests[name] = digest_value(value, met=met)
+            except FingerprintError as error:
+                raise FingerprintError(
+                    f"cached: the argument {name!r} of {self._function.__qualname__}: {error}"
+                ) from None
+        manifest = self._manifest(home.root, met)
+        name = _name(self._function, home.root)
+        key = Key(name, digest_named(digests), _NOTHING, digest_value(dict(manifest)))
+        store = Store(home.store.root / PLACE, shared=home.store.shared)
+        return _Call(key, store, home.root, Config(bound.arguments, {}), digests, manifest)
+
+    def _manifest(self, root: Path, met: list[object]) -> Manifest:
+        known = self._codes.setdefault(root, {})
+        ids = tuple(map(id, met))
+        if ids not in known:
+            function: Any = self._function
+            code = Codebase(root).describe(function, also=met)
+            cells = zip(function.__code__.co_freevars, function.__closure__ or (), strict=True)
+            inside = {f"closure {name}": digest_value(cell) for name, cell in cells}
+            known[ids] = {**code.manifest, **inside, "version": repr(self._version)}
+        return known[ids]
+
+
+class _CachedCoroutine(Cached[P, Any]):
+    """A coroutine function whose values are kept."""
+
+    def __init__(self, function: Callable[P, Any], version: object) -> None:
+        super().__init__(function, version)
+        if sys.version_info >= (3, 12):
+            inspect.markcoroutinefunction(self)
+
+    async def __call__(self, *args: P.args, **kwargs: P.kwargs) -> Any:
+        """Return the value, computed or loaded; others of the event loop go on meanwhile."""
+        import asyncio
+        from concurrent.futures import ThreadPoolExecutor
+
+        call = self._call(args, kwargs)
+        if (there := call.find()) is not None:
+            return there.value
+        loop, claim = asyncio.get_running_loop(), call.held()
+        # A lock belongs to the thread that took it.
+        with call.entered(), ThreadPoolExecutor(1) as thread:
+            found = await loop.run_in_executor(thread, claim.__enter__)
+            try:
+                if found is not None:
+                    return found.value
+                started, clock = time.time(), time.perf_counter()
+                value = await self._function(*args, **kwargs)
+                call.keep(value, started, time.perf_counter() - clock)
+                return value
+            finally:
+                await loop.run_in_executor(thread, claim.__exit__, None, None, None)
+
+
+class _Found(NamedTuple):
+    """A value that was there."""
+
+    value: Any
+
+
+@dataclass(frozen=True)
+class _Call:
+    """One call: what it is the key of, and where its value is kept."""
+
+    key: Key
+    store: Store
+    root: Path
+    config: Config
+    digests: dict[str, Any]
+    manifest: Manifest
+
+    @contextlib.contextmanager
+    def held(self) -> Iterator[_Found | None]:
+        """Hold the claim on the value while the body runs; yield it if others have computed it.
+
+        :raises StoreError: the store cannot be written.
+        """
+        claims = Claims(self.store.root, rights=self.store.rights)
+        path = self.store.inside(self.store.claim(self.key))
+        try:
+            self.store.make_root()
+            with claims.hold(path, self._label, self._waits):
+                yield self.find()
+        except OSError as error:
+            raise StoreError(f"cached: {self.key.experiment}: {error}") from error
+        finally:
+            claims.close()
+
+    @contextlib.contextmanager
+    def entered(self) -> Iterator[None]:
+        """Note that the function runs, while the body does.
+
+        :raises RecursionError: it does already, and would wait for itself.
+        """
+        mine, running = (self.store.root, self.key), _RUNNING.get()
+        if mine in running:
+            raise RecursionError(f"{self.key.experiment} has called itself with the same arguments")
+        token = _RUNNING.set(running | {mine})
+        try:
+            yield
+        finally:
+            _RUNNING.reset(token)
+
+    def keep(self, value: Any, started: float, runtime: float) -> None:
+        """Store a value; what cannot be stored is a warning, since nobody would have it else."""
+        try:
+            self.store.put_document(self.key.code, self.manifest)
+            # What was there could not be loaded.
+            self.store.publish(self._record(value, started, runtime), {}, dump(value), replace=True)
+        except (UnstorableError, StoreError) as error:
+            message = f"cached: what {self.key.experiment} returned is not kept: {error}"
+            warnings.warn(MementoWarning(message), stacklevel=3)
+
+    def _waits(self, owner: Sign | None) -> None:
+        who = f", claimed by {owner}" if owner else ""
+        _LOGGER.info("waiting for %s[%s]%s", self.key.experiment, self._label, who)
+
+    def find(self) -> _Found | None:
+        """Return the value if it is there."""
+        if self.store.past(self.key) is None:
+            return None
+        try:
+            return _Found(self.store.load(self.key))
+        except ResultNotLoadedError as error:
+            message = f"cached: {error}; it is computed again"
+            warnings.warn(MementoWarning(message), stacklevel=4)
+            return None
+
+    @property
+    def _label(self) -> str:
+        return ", ".join(f"{name}={label(value)}" for name, value in self.config.items())
+
+    def _record(self, value: Any, started: float, runtime: float) -> Record:
+        parameters, settings = describe_config(self.config, {}, self.digests)
+        return Record(
+            key=self.key,
+            id=self._label,
+            parameters=parameters,
+            settings=settings,
+            outcome=Outcome.PASSED,
+            started=started,
+            runtime=runtime,
+            # These are of an experiment that may run around it, and must not be reset.
+            cpu_time=0.0,
+            memory=None,
+            result=describe_result(value),
+            host=provenance.host(),
+            pid=os.getpid(),
+        )
+
+
+def _name(function: Any, root: Path) -> str:
+    """Name a function as experiments are named: by its file, from the project on."""
+    file = Path(function.__code__.co_filename)
+    place = os.path.relpath(file.resolve(), root.resolve()) if file.is_file() else str(file)
+    return f"{Path(place).as_posix()}::{function.__qualname__}"

@@ -1,0 +1,68 @@
+"""A fixture that is built once for all workers and sessions."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+PROJECT = """
+import pytest
+from notes import note
+from pytest_memento import cached
+
+@pytest.fixture(scope="session")
+@cached
+def data(size):
+    note(f"built {size}")
+    return list(range(size))
+
+@pytest.fixture(scope="session")
+def size():
+    return 3
+
+matrix = {"parameters": {"x": [0, 1, 2, 3, 4, 5]}}
+
+def experiment(data, x):
+    return data[x % 3]
+"""
+
+
+@pytest.mark.parametrize("arguments", [[], ["-n", "2"]])
+def test_a_session_fixture_is_built_once_for_a_store(
+    pytester: pytest.Pytester,
+    request: pytest.FixtureRequest,
+    notes: Callable[[], list[str]],
+    arguments: list[str],
+) -> None:
+    if arguments:
+        request.getfixturevalue("xdist")
+    pytester.makepyfile(exp_a=PROJECT)
+    pytester.runpytest_subprocess(*arguments).assert_outcomes(passed=6)
+    assert notes() == ["built 3"]
+    pytester.runpytest_subprocess(*arguments, "--memento-cache=refresh").assert_outcomes(passed=6)
+    assert notes() == []
+    assert (pytester.path / ".pytest_cache" / "memento" / "cached").is_dir()
+
+
+def test_an_edit_builds_it_anew_and_makes_results_stale(
+    pytester: pytest.Pytester, notes: Callable[[], list[str]]
+) -> None:
+    pytester.makepyfile(exp_a=PROJECT)
+    pytester.runpytest_subprocess().assert_outcomes(passed=6)
+    pytester.makepyfile(exp_a=PROJECT.replace("range(size)", "range(1, size + 1)"))
+    result = pytester.runpytest_subprocess()
+    result.assert_outcomes(passed=6)
+    result.stdout.fnmatch_lines(["memento: 6 experiments: 6 stale*"])
+    assert notes() == ["built 3"] * 2
+
+
+def test_it_keeps_to_the_store_of_the_session(
+    pytester: pytest.Pytester, notes: Callable[[], list[str]]
+) -> None:
+    pytester.makepyfile(exp_a=PROJECT)
+    for store in ("a", "b", "a"):
+        pytester.runpytest_inprocess(f"--memento-dir={store}")
+    assert notes() == ["built 3"] * 2
+    pytester.runpytest_inprocess("--memento-cache=off")
+    assert notes() == ["built 3"]

@@ -1,0 +1,261 @@
+"""``cached``: what is slow is computed once for a store."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pytest_memento import MementoError, MementoWarning, cached
+from pytest_memento.caching import Home, use
+from pytest_memento.store import Store
+
+
+@pytest.fixture(autouse=True)
+def home(tmp_path: Path) -> Iterator[Home]:
+    """A store of its own."""
+    home = Home(Store(tmp_path / "store"), tmp_path)
+    before = use(home)
+    yield home
+    use(before)
+
+
+def test_a_value_is_computed_once_for_its_arguments() -> None:
+    @cached
+    def double(x: Any, factor: int = 2) -> Any:
+        """Double it."""
+        CALLS.append(x)
+        return x * factor
+
+    CALLS.clear()
+    assert [double(3), double(x=3), double(3, 2), double(3, factor=2)] == [6] * 4
+    assert CALLS == [3]
+    assert double(3.0) == 6
+    assert double([1]) == [1, 1]
+    assert double([1]) == [1, 1]
+    assert CALLS == [3, 3.0, [1]]
+    assert (double.__name__, double.__doc__) == ("double", "Double it.")
+
+
+CALLS: list[Any] = []
+
+
+def test_none_and_exceptions() -> None:
+    @cached
+    def nothing() -> None:
+        CALLS.append(1)
+
+    @cached
+    def fails() -> None:
+        CALLS.append(2)
+        raise ValueError("no")
+
+    CALLS.clear()
+    assert nothing() is None
+    assert nothing() is None
+    for _ in range(2):
+        with pytest.raises(ValueError, match="no"):
+            fails()
+    assert CALLS == [1, 2, 2]
+
+
+def test_what_is_returned_later_is_a_copy() -> None:
+    @cached
+    def numbers() -> list[int]:
+        return [1, 2]
+
+    numbers().append(3)
+    numbers().append(4)
+    assert numbers() == [1, 2]
+
+
+def test_clear() -> None:
+    @cached
+    def square(x: int) -> int:
+        CALLS.append(x)
+        return x * x
+
+    CALLS.clear()
+    square(2)
+    square(3)
+    assert square.clear() == 2
+    assert square.clear() == 0
+    assert square(2) == 4
+    assert CALLS == [2, 3, 2]
+
+
+def test_the_closure_and_the_version_count() -> None:
+    def adding(n: int) -> Callable[[int], int]:
+        @cached
+        def add(x: int) -> int:
+            return x + n
+
+        return add
+
+    assert [adding(1)(1), adding(2)(1), adding(1)(1)] == [2, 3, 2]
+
+    def versioned(number: int) -> Callable[[], int]:
+        @cached(version=number)
+        def call() -> int:
+            CALLS.append(0)
+            return 0
+
+        return call
+
+    CALLS.clear()
+    for number in (1, 1, 2, 1):
+        versioned(number)()
+    assert len(CALLS) == 2
+
+
+def test_generators_and_what_is_no_function_are_refused() -> None:
+    def numbers() -> Iterator[int]:
+        yield 1
+
+    with pytest.raises(MementoError, match=r"numbers is a generator, .*: return a list"):
+        cached(numbers)
+    with pytest.raises(MementoError, match="cached decorates functions, not len"):
+        cached(len)
+
+
+def test_an_argument_without_a_fingerprint() -> None:
+    @cached
+    def use_it(lock: object) -> None: ...
+
+    with pytest.raises(MementoError, match=r"the argument 'lock' of .*use_it"):
+        use_it(threading.Lock())
+
+
+def test_what_cannot_be_stored_is_returned_with_a_warning() -> None:
+    @cached
+    def lock() -> Any:
+        return threading.Lock()
+
+    with pytest.warns(MementoWarning, match=r"lock returned is not kept: cannot pickle"):
+        assert lock().acquire()
+
+
+def test_what_cannot_be_loaded_is_computed_again(home: Home) -> None:
+    @cached
+    def one() -> int:
+        CALLS.append(1)
+        return 1
+
+    CALLS.clear()
+    one()
+    (path,) = home.store.root.glob("cached/results/*/*.result")
+    data = path.read_bytes()
+    path.write_bytes(data[:-4])
+    with pytest.warns(MementoWarning, match="set aside"):
+        assert one() == 1
+    assert one() == 1
+    assert len(CALLS) == 2
+
+
+def test_a_call_of_itself_with_the_same_arguments_does_not_wait_for_itself() -> None:
+    @cached
+    def fibonacci(n: int) -> int:
+        return n if n < 2 else fibonacci(n - 1) + fibonacci(n - 2)
+
+    @cached
+    def forever() -> int:
+        return forever()
+
+    assert fibonacci(12) == 144
+    with pytest.raises(RecursionError, match="forever has called itself with the same arguments"):
+        forever()
+
+
+def test_methods() -> None:
+    class Data:
+        def __init__(self, size: int) -> None:
+            self.size = size
+
+        @cached
+        def rows(self, start: int) -> list[int]:
+            CALLS.append(self.size)
+            return list(range(start, self.size))
+
+    CALLS.clear()
+    assert Data(3).rows(1) == [1, 2]
+    assert Data(3).rows(1) == [1, 2]
+    assert Data(4).rows(1) == [1, 2, 3]
+    assert CALLS == [3, 4]
+
+
+def test_threads_compute_once() -> None:
+    @cached
+    def slow() -> int:
+        CALLS.append(1)
+        time.sleep(0.3)
+        return 7
+
+    CALLS.clear()
+    found: list[int] = []
+    threads = [threading.Thread(target=lambda: found.append(slow())) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert found == [7] * 4
+    assert CALLS == [1]
+
+
+def test_coroutines_compute_once_and_the_loop_goes_on() -> None:
+    @cached
+    async def slow(x: int) -> int:
+        CALLS.append(x)
+        await asyncio.sleep(0.2)
+        return x
+
+    async def ticks() -> int:
+        number = 0
+        for _ in range(5):
+            await asyncio.sleep(0.01)
+            number += 1
+        CALLS.append("ticked")
+        return number
+
+    async def run() -> list[int]:
+        return [*await asyncio.gather(slow(1), slow(1), slow(2), ticks())]
+
+    CALLS.clear()
+    assert asyncio.run(run()) == [1, 1, 2, 5]
+    assert sorted(map(str, CALLS)) == ["1", "2", "ticked"]
+    assert asyncio.run(slow(1)) == 1
+
+
+def script(path: Path, text: str) -> str:
+    (path / "load.py").write_text(text)
+    environment = {name: value for name, value in os.environ.items() if "MEMENTO" not in name}
+    done = subprocess.run(
+        [sys.executable, "load.py"], cwd=path, env=environment, capture_output=True, check=False
+    )
+    assert done.returncode == 0, done.stderr.decode()
+    return done.stdout.decode()
+
+
+def test_a_script_without_pytest_has_the_store_that_pytest_would_have(tmp_path: Path) -> None:
+    (tmp_path / "pytest.ini").write_text("[pytest]\nmemento_dir = kept\n")
+    below = tmp_path / "scripts"
+    below.mkdir()
+    helper = "def scale(x):\n    return x * 2\n"
+    (below / "helper.py").write_text(helper)
+    text = (
+        "import sys\nfrom pytest_memento import cached\nfrom helper import scale\n"
+        "@cached\ndef load(x):\n    print('computed')\n    return scale(x)\n"
+        "print(load(3))\nassert 'pytest' not in sys.modules\n"
+    )
+    assert script(below, text) == "computed\n6\n"
+    assert script(below, text + "# a remark\n") == "6\n"
+    assert (tmp_path / "kept" / "cached").is_dir()
+    (below / "helper.py").write_text(helper.replace("* 2", "* 3"))
+    assert script(below, text) == "computed\n9\n"
