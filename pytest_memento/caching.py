@@ -44,6 +44,7 @@ from pytest_memento.experiment import Manifest
 from pytest_memento.fingerprint import Codebase, digest_named, digest_value
 from pytest_memento.labels import label
 from pytest_memento.locate import place_for
+from pytest_memento.locks import Choice
 from pytest_memento.pickling import dump
 from pytest_memento.presence import Sign
 from pytest_memento.record import Key, Outcome, Record, describe_config, describe_result
@@ -57,10 +58,21 @@ _NOTHING: Final = digest_value({})
 
 
 class Home(NamedTuple):
-    """Where values are kept, and the project that names of functions start from."""
+    """Where values are kept, by whom they are claimed, and where names of functions start from.
+
+    :param store: of the experiments.
+    :param root: the project.
+    :param lock: what claims are held by, where the user has chosen.
+    """
 
     store: Store
     root: Path
+    lock: Choice | None = None
+
+    @property
+    def inner(self) -> Store:
+        """The store of the values."""
+        return Store(self.store.root / PLACE, shared=self.store.shared)
 
 
 _session: Home | None = None
@@ -152,7 +164,7 @@ class Cached(Generic[P, R]):
         """
         home = self._home()
         name = _name(self._function, home.root)
-        store = Store(home.store.root / PLACE, shared=home.store.shared)
+        store = home.inner
         directory = store.inside(store.root / "results" / slug(name) / "_").parent
         number = len(store.listing(name).stems)
         shutil.rmtree(directory, ignore_errors=True)
@@ -187,8 +199,8 @@ class Cached(Generic[P, R]):
         manifest = self._manifest(home.root, met)
         name = _name(self._function, home.root)
         key = Key(name, digest_named(digests), _NOTHING, digest_value(dict(manifest)))
-        store = Store(home.store.root / PLACE, shared=home.store.shared)
-        return _Call(key, store, home.root, Config(bound.arguments, {}), digests, manifest)
+        config = Config(bound.arguments, {})
+        return _Call(key, home.inner, home.lock, config, digests, manifest)
 
     def _manifest(self, root: Path, met: list[object]) -> Manifest:
         known = self._codes.setdefault(root, {})
@@ -245,7 +257,7 @@ class _Call:
 
     key: Key
     store: Store
-    root: Path
+    lock: Choice | None
     config: Config
     digests: dict[str, Any]
     manifest: Manifest
@@ -256,7 +268,7 @@ class _Call:
 
         :raises StoreError: the store cannot be written.
         """
-        claims = Claims(self.store.root, rights=self.store.rights)
+        claims = Claims(self.store.root, self.lock, self.store.rights)
         path = self.store.inside(self.store.claim(self.key))
         try:
             self.store.make_root()

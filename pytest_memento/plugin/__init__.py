@@ -109,7 +109,7 @@ def pytest_configure(config: pytest.Config) -> None:
         " its code, slurm which resources its tasks ask for (as gpus, time)",
     )
     config.stash[OPTIONS] = chosen = options.read(config)
-    config.stash[_BEFORE] = caching.use(Home(chosen.store, chosen.root))
+    config.stash[_BEFORE] = caching.use(Home(chosen.store, chosen.root, chosen.lock))
     is_worker, is_distributed = hasattr(config, "workerinput"), _is_distributed(config)
     is_scheduled = is_scheduled_here(config) if is_worker else not is_chosen_by_user(config)
     asked = config.stash.get(ASKED, None)
