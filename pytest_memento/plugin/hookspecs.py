@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 import pytest
 
 from pytest_memento.config import Config
-from pytest_memento.results import Result
 
 if TYPE_CHECKING:
     from pytest_memento.notify import Notification
+    from pytest_memento.results import Result
 
 
 @pytest.hookspec(firstresult=True)

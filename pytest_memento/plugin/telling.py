@@ -12,7 +12,7 @@ import warnings
 from collections import defaultdict
 from collections.abc import Generator, Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -22,7 +22,9 @@ from pytest_memento.plugin import private
 from pytest_memento.plugin.options import Options, shown_path
 from pytest_memento.plugin.properties import Properties
 from pytest_memento.plugin.reports import Ended, record_told, told
-from pytest_memento.results import Result
+
+if TYPE_CHECKING:
+    from pytest_memento.results import Result
 
 _TOLD_OF = {each.value for each in (Ended.CACHED, Ended.VERIFIED, Ended.PASSED, Ended.FAILED)}
 _LONGEST = 300
@@ -51,6 +53,9 @@ class Passing:
     """Passes each result on to those who implement the hook."""
 
     def __init__(self, options: Options, session: pytest.Session) -> None:
+        from pytest_memento.results import Result  # few sessions need it
+
+        self._result = Result
         self.options = options
         self.session = session
         self._raised: dict[str, list[str]] = defaultdict(list)
@@ -68,7 +73,7 @@ class Passing:
         is_ours = known["ended"] in (Ended.PASSED.value, Ended.FAILED.value)
         was_cached = not is_ours or "where" in known
         root = self.options.root
-        self._pass_on(Result(record, self.options.store, root, was_cached=was_cached))
+        self._pass_on(self._result(record, self.options.store, root, was_cached=was_cached))
 
     def _pass_on(self, result: Result) -> None:
         for plugin, function, names in self._listeners(result):
