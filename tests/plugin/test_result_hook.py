@@ -84,10 +84,10 @@ def test_what_is_verified_is_the_stored_result(pytester: pytest.Pytester) -> Non
             return x + int(x == 2 and os.path.exists("changed"))
         """
     )
-    pytester.runpytest_subprocess("-n0")
+    pytester.runpytest_subprocess()
     assert len(told(pytester)) == 2
     (pytester.path / "changed").touch()
-    pytester.runpytest_subprocess("-n0", "--memento-verify=100%")
+    pytester.runpytest_subprocess("--memento-verify=100%")
     assert [(each["value"], each["was_cached"]) for each in told(pytester)] == [(1, True)]
 
 
@@ -142,7 +142,7 @@ def test_a_conftest_is_told_what_is_below_it(pytester: pytest.Pytester) -> None:
         directory = pytester.mkdir(name)
         (directory / f"exp_{name}.py").write_text(EXPERIMENT)
         (directory / "conftest.py").write_text(LISTENER.replace("told.jsonl", f"{name}/told.jsonl"))
-    pytester.runpytest_subprocess("-n0")
+    pytester.runpytest_subprocess()
     for name in ("a", "b"):
         lines = Path(pytester.path / name / "told.jsonl").read_text().splitlines()
         assert {json.loads(line)["experiment"] for line in lines} == {
