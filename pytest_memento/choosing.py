@@ -10,7 +10,7 @@ from typing import Any, Literal
 from pytest_memento.config import nearest
 from pytest_memento.errors import FingerprintError, MementoError
 from pytest_memento.fingerprint import digest_value
-from pytest_memento.labels import one_line, quoted, short
+from pytest_memento.labels import label, one_line, quoted, short
 from pytest_memento.metrics import Number
 from pytest_memento.query import OWN_NAMES
 from pytest_memento.record import Record, Value
@@ -60,7 +60,7 @@ def conditions(records: Sequence[Record], wanted: Mapping[str, Any]) -> Callable
     """
     known = _configured(records)
     for name, value in wanted.items():
-        if records and name not in known:
+        if records and not any(_find(record, name) for record in records):
             hint = f'write where("{name} == {quoted(value)}")' if name in OWN_NAMES else None
             raise MementoError(_unknown("parameter or setting", name, known, hint))
     asked = {name: Condition(value) for name, value in wanted.items()}
@@ -83,7 +83,17 @@ def _configured(records: Iterable[Record]) -> dict[str, None]:
 
 
 def _find(record: Record, name: str) -> Value | None:
-    return record.parameters.get(name) or record.settings.get(name)
+    """Return a parameter or setting, or what is in one that is a dict, by the name of a column."""
+    root, bare = _sorter(name)
+    groups = {"parameters": record.parameters, "settings": record.settings}
+    for values in [groups[root]] if root else groups.values():
+        if bare in values:
+            return values[bare]
+        whole, _, part = bare.partition(".")
+        if whole in values and part in values[whole].parts:
+            plain = values[whole].parts[part]
+            return Value(label(plain), "", plain, True)
+    return None
 
 
 # -- the best --------------------------------------------------------------------------------------
@@ -163,7 +173,7 @@ def groups(records: Sequence[Record], names: Sequence[str]) -> dict[Any, list[in
     """
     known = [*_configured(records), *_SORTED]
     for name in names:
-        if records and _sorter(name)[1] not in known:
+        if records and not any(_value(record, name) for record in records):
             raise MementoError(_unknown("parameter or setting", name, known))
     found: dict[Hashable, list[int]] = {}
     for position, record in enumerate(records):
@@ -187,10 +197,6 @@ def _sorter(name: str) -> tuple[str, str]:
 
 
 def _value(record: Record, name: str) -> Value | None:
-    group, bare = _sorter(name)
-    if group:
-        values = record.settings if group == "settings" else record.parameters
-        return values.get(bare)
     if (value := _find(record, name)) is not None or name not in _SORTED:
         return value
     text = _SORTED[name](record)

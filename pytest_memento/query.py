@@ -11,7 +11,7 @@ It has the syntax of Python and nothing of it is evaluated: names, numbers, stri
 ===================  ===========================================================================
 ``lr``               a parameter; ``parameters.memory`` where the name is one of those below
 ``settings.n_fold``  a setting; ``settings.optimizer.lr`` what is in one that is a dict
-``metrics.loss``     the last value of a metric
+``metrics.loss``     the last value of a metric; ``metrics['val/loss']`` where it has such a name
 ``result``           the result, if it is a plain value; ``result.score`` what is in a dict
 ``status``           of an experiment ``'cached'``, ``'stale'``, ``'failed'`` or ``'new'``,
                      of a result ``'passed'`` or ``'failed'``
@@ -62,8 +62,8 @@ OWN_NAMES = (
 STATUSES = ("cached", "stale", "failed", "failed before", "new", "passed")
 
 _ALLOWED = (
-    "allowed are names, settings.x, metrics.x, result.x, numbers, strings, True, False, None,"
-    " lists, == != < <= > >= in is, and, or, not"
+    "allowed are names, settings.x, metrics.x, metrics['x/y'], result.x, numbers, strings, True,"
+    " False, None, lists, == != < <= > >= in is, and, or, not"
 )
 _LONGEST = 10_000
 """Characters of an expression: Python's parser stays well within its stack."""
@@ -430,6 +430,8 @@ class _Reader:
                     node, "is no name: only settings, metrics, result, parameters have x.y"
                 )
             name = Name(root, rest)
+        elif (found := _subscript(node)) is not None:
+            name = found
         else:
             return None
         self.names[name] = None
@@ -499,6 +501,15 @@ def _written(value: Any) -> Literal | Listed:
     if isinstance(value, (list, tuple)):
         return Listed(tuple(map(_written, value)), label(value))
     return Literal(value)
+
+
+def _subscript(node: ast.expr) -> Name | None:
+    """Return the name in ``metrics['val/acc']``, which is none that Python has."""
+    if isinstance(node, ast.Subscript) and isinstance(node.value, ast.Name):
+        root, name = node.value.id, getattr(node.slice, "value", None)
+        if root in (PARAMETERS, SETTINGS, METRICS, RESULT) and isinstance(name, str):
+            return Name(root, name)
+    return None
 
 
 def _path(node: ast.expr) -> tuple[str, str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -46,6 +47,17 @@ def append(path: Path, data: bytes, rights: Rights = PRIVATE) -> None:
         os.write(descriptor, data)
     finally:
         os.close(descriptor)
+
+
+def is_writable(path: Path) -> bool:
+    """Whether a file can be written, as far as that can be tried without making it."""
+    if path.exists():
+        return os.access(path, os.W_OK)
+    try:
+        tempfile.TemporaryFile(dir=path.resolve().parent).close()
+    except OSError:
+        return False
+    return True
 
 
 def make(directory: Path, rights: Rights = PRIVATE) -> None:

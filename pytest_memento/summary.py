@@ -9,6 +9,7 @@ from typing import Final
 from pytest_memento import table
 from pytest_memento.amounts import duration, size
 from pytest_memento.causes import by_cause, explain
+from pytest_memento.labels import one_line
 
 _ENOUGH: Final = 10
 """Cells in which most of what is wider can still be told apart."""
@@ -59,8 +60,8 @@ def lines(rows: Sequence[Row], width: int) -> Iterator[str]:
     """Yield the table.
 
     Parameters, status, results, metrics, runtime and memory. Where there is not enough room,
-    memory is left out, then metrics and results from the last one on, then parameters that are
-    the same in all rows; a line names them.
+    memory is left out, then metrics and results, first those that are the same in all rows, from
+    the last one on, then such parameters; a line names them.
 
     :param width: of the terminal, in cells.
     """
@@ -90,14 +91,20 @@ def _columns(rows: Sequence[Row]) -> Iterator[_Column]:
     parts = _names([row.result for row in rows])
     for number, part in enumerate(parts):
         cells = tuple(row.result.get(part, "") for row in rows)
-        yield _Column(part or "result", cells, 10 + number if number else 0)
+        yield _Column(part or "result", cells, _rank(cells, 10 + number) if number else 0)
     for number, name in enumerate(_names([row.metrics for row in rows])):
         heading = f"metrics.{name}" if name in names or name in parts else name
-        yield _Column(heading, tuple(_number(row.metrics.get(name)) for row in rows), 100 + number)
+        cells = tuple(_number(row.metrics.get(name)) for row in rows)
+        yield _Column(heading, cells, _rank(cells, 100 + number))
     runtimes = ("" if row.runtime is None else duration(row.runtime) for row in rows)
     yield _Column("runtime", tuple(runtimes), 0)
     memories = ("" if row.memory is None else size(row.memory) for row in rows)
     yield _Column("memory", tuple(memories), 10_000)
+
+
+def _rank(cells: Sequence[str], rank: int) -> int:
+    """Have what is the same wherever it is known make way first, but for the memory."""
+    return rank + 1_000 if len(cells) > 1 and len({*cells} - {""}) < 2 else rank
 
 
 def _names(mappings: Sequence[Mapping[str, object]]) -> list[str]:
@@ -123,7 +130,6 @@ def causes(rows: Sequence[Row]) -> Iterator[str]:
     every = [row.labels for row in rows]
     found = by_cause((row.error, row.labels) for row in rows if row.error)
     for error, failed in found[:_MOST_CAUSES]:
-        shown = error if len(error) <= _LONGEST else f"{error[:_LONGEST]}…"
-        yield f"{len(failed)} x {shown} ({explain(failed, every)})"
+        yield f"{len(failed)} x {one_line(error, _LONGEST)} ({explain(failed, every)})"
     if (more := len(found) - _MOST_CAUSES) > 0:
         yield f"... and {more} more causes"

@@ -124,3 +124,24 @@ def test_wrong_groups(shelf: Any) -> None:
     with pytest.raises(MementoError, match="group_by takes names"):
         results.group_by()
     assert results.where("model > 1").group_by("whatever") == {}
+
+
+def test_conditions_and_groups_by_the_names_of_columns(shelf: Any) -> None:
+    for lr in (0.1, 0.2, 0.2):
+        shelf.put(
+            {"x": lr, "net": {"depth": 3}}, settings={"optimizer": {"name": "adam", "lr": lr}}
+        )
+    results = load_results()
+    assert len(results.where(**{"settings.optimizer.lr": 0.2, "net.depth": 3})) == 2
+    assert len(results.where(**{"optimizer.lr": [0.1, 0.2], "parameters.x": 0.1})) == 1
+    assert [*results.group_by("settings.optimizer.lr")] == [0.1, 0.2]
+    assert [*results.group_by("optimizer.name", "x")] == [("adam", 0.1), ("adam", 0.2)]
+    with pytest.raises(MementoError, match=r"no parameter or setting 'settings.optimizer.rl'"):
+        results.where(**{"settings.optimizer.rl": 1})
+
+
+def test_a_metric_whose_name_python_has_not(shelf: Any) -> None:
+    for n in (0, 1):
+        shelf.put({"x": n}, metrics={"val/acc": [(0, n)]})
+    found = load_results().where("metrics['val/acc'] > 0.5")
+    assert [each.parameters["x"] for each in found] == [1]

@@ -253,6 +253,21 @@ def test_a_receiver_that_hangs_keeps_nobody_else_waiting() -> None:
     release.set()
 
 
+def test_it_is_waited_for_once() -> None:
+    """A session closes at its summary, and again where there may have been none."""
+    release = threading.Event()
+
+    def hang(notification: Notification, timeout: float) -> None:
+        release.wait()
+
+    delivery = Delivery([Target("hanging", hang, frozenset(Event))], timeout=0.5)
+    delivery.send(Notification(Event.END, "memento: done"))
+    first = delivery.close()
+    assert first == ["notifier hanging failed: no answer within 0.5 s"]
+    assert delivery.close() is first
+    release.set()
+
+
 def test_an_error_is_told_in_a_line_without_secrets() -> None:
     def send(notification: Notification, timeout: float) -> None:
         raise RuntimeError(f"cannot reach\n{SECRET}")

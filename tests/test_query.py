@@ -211,8 +211,8 @@ def test_an_error_shows_the_text_and_what_is_allowed_and_pickles() -> None:
         parse("größe == 'ä' and f(x)")
     assert str(caught.value) == (
         "expression \"größe == 'ä' and f(x)\": 'f(x)' (column 18) is a call; allowed are names,"
-        " settings.x, metrics.x, result.x, numbers, strings, True, False, None, lists,"
-        " == != < <= > >= in is, and, or, not"
+        " settings.x, metrics.x, metrics['x/y'], result.x, numbers, strings, True, False, None,"
+        " lists, == != < <= > >= in is, and, or, not"
     )
     again = pickle.loads(pickle.dumps(caught.value))
     assert str(again) == str(caught.value)

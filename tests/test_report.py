@@ -191,6 +191,16 @@ def test_columns_are_those_of_a_frame(trained: Filled) -> None:
             assert list(column.values) == expected
 
 
+def test_what_is_in_dicts_has_columns_as_in_a_frame(filled: Filled) -> None:
+    pytest.importorskip("pandas", reason="pandas is not installed")
+    for lr in (0.1, 0.2):
+        filled.add({"net": {"depth": 3, "lr": lr}}, {"test": {"f1": lr}}, n_fold={"name": "k"})
+    results = filled.results()
+    names = [column.name for column in columns(Report.of_results(results))]
+    assert names == list(results.to_frame().columns)
+    assert names[:4] == ["net.depth", "net.lr", "settings.n_fold.name", "result.test.f1"]
+
+
 def test_columns_of_several_experiments_and_awkward_names(filled: Filled) -> None:
     filled.add({"status": "x", "lr": 1}, 1)
     filled.add({"lr": 2}, 2, name="exp_b.py::experiment", n_fold=7)

@@ -28,6 +28,7 @@ class Delivery:
     def __init__(self, targets: Iterable[Target], timeout: float = TIMEOUT) -> None:
         self._lines = [_Line(target, timeout) for target in targets]
         self._timeout = timeout
+        self._complaints: list[str] | None = None
 
     def send(self, notification: Notification, to: Callable[[Target], bool] | None = None) -> None:
         """Have it sent.
@@ -39,14 +40,16 @@ class Delivery:
                 line.put(notification)
 
     def close(self) -> list[str]:
-        """Wait for what is under way, no longer than the time-out.
+        """Wait for what is under way, no longer than the time-out; another time, not at all.
 
         :return: what did not arrive, a line for each target that had errors.
         """
-        until = time.monotonic() + self._timeout
-        for line in self._lines:
-            line.wait(until)
-        return [text for line in self._lines if (text := line.complaint())]
+        if self._complaints is None:
+            until = time.monotonic() + self._timeout
+            for line in self._lines:
+                line.wait(until)
+            self._complaints = [text for line in self._lines if (text := line.complaint())]
+        return self._complaints
 
 
 class _Line:

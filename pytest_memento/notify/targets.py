@@ -11,7 +11,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 import subprocess
 import urllib.parse
@@ -25,6 +24,7 @@ from pytest_memento.config import nearest
 from pytest_memento.errors import MementoError
 from pytest_memento.notify.notification import Event, Notification
 from pytest_memento.notify.senders import Append, Post, Run, Sender, Service, service
+from pytest_memento.rights import is_writable
 
 DEFAULT: Final = frozenset({Event.END, Event.FIRST_FAILURE})
 _VARIABLE: Final = re.compile(r"\$\{(\w+)\}")
@@ -155,8 +155,7 @@ def _file(text: str, directory: Path) -> Append:
     if not text:
         raise TargetError("file: names no file")
     path = directory / Path(text).expanduser()
-    there = path if path.exists() else path.parent
-    if path.is_dir() or not there.exists() or not os.access(there, os.W_OK):
+    if path.is_dir() or not is_writable(path):
         why = "is a directory" if path.is_dir() else "cannot be written"
         raise TargetError(f"file:{text}: {path} {why}")
     return Append(path)

@@ -7,6 +7,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
+from dataclasses import replace
 from datetime import datetime
 from typing import Any, Protocol
 
@@ -40,21 +41,18 @@ _IDLE = ("total", Ended.CACHED.value, Ended.SKIPPED.value, "not run")
 
 
 def targets(
-    texts: Iterable[str], config: pytest.Config, environment: Mapping[str, str]
+    texts: Iterable[tuple[str, str]], config: pytest.Config, environment: Mapping[str, str]
 ) -> list[Target]:
-    """Read what the user wrote; ``none`` takes back what came before.
+    """Read what the user wrote.
 
     :raises pytest.UsageError: nothing can be sent to one of them.
     """
     found: list[Target] = []
-    for text in texts:
-        if text.strip() == "none":
-            found = []
-            continue
+    for where, text in texts:
         try:
             found.append(parse(text, environment, config.invocation_params.dir, Console(config)))
         except TargetError as error:
-            raise pytest.UsageError(f"{_OPTION}: {error}") from None
+            raise pytest.UsageError(f"{where}: {error}") from None
     return found
 
 
@@ -224,7 +222,7 @@ class Notifying:
     def _notification(self, occasion: Occasion) -> Notification:
         details = occasion.details
         if occasion.event is not Event.END:
-            details = (*details, *self._going_on())
+            details = (*details, *self._going_on(occasion.failures))
         return Notification(
             occasion.event,
             f"memento: {_title(occasion)}",
@@ -238,9 +236,13 @@ class Notifying:
             tuple(_without_targets(self.options.command)),
         )
 
-    def _going_on(self) -> Iterator[str]:
+    def _going_on(self, failures: Iterable[Failure]) -> Iterator[str]:
         with contextlib.suppress(Exception):  # whatever a disk does: this is an extra
-            state = self._reporting.state(self._runs.now)
+            ended = tuple(f"[{each.id.partition('[')[2]}" for each in failures)
+            now = self._runs.now()
+            # What has just failed is still taken to run.
+            running = [each for each in now.running if f"[{each.label}]" not in ended]
+            state = self._reporting.state(lambda: replace(now, running=running))
             yield state.line(datetime.now().astimezone()).removeprefix("memento: ")
 
     def _counts(self) -> dict[str, int]:

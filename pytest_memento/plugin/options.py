@@ -98,7 +98,7 @@ class Options:
     :param seeds: whether the global random generators are seeded for each experiment.
     :param command: what was typed, without secrets.
     :param order: what this session is to do as a task of Slurm.
-    :param notify: who is told what the session does, as the user wrote it.
+    :param notify: who is told what the session does, as the user wrote it: (where, text).
     :param stalled: seconds without progress after which that is told.
     """
 
@@ -119,7 +119,7 @@ class Options:
     seeds: bool = True
     command: tuple[str, ...] = ()
     order: Order | None = None
-    notify: tuple[str, ...] = ()
+    notify: tuple[tuple[str, str], ...] = ()
     stalled: float = 1800.0
 
     @property
@@ -413,15 +413,20 @@ def _progress(config: pytest.Config) -> float:
         raise pytest.UsageError(f"memento_progress: {error}") from None
 
 
-def _notify(config: pytest.Config) -> tuple[str, ...]:
-    """Read who is told; nobody by workers and tasks."""
+def _notify(config: pytest.Config) -> tuple[tuple[str, str], ...]:
+    """Read who is told; nobody by workers and tasks. ``none`` takes back what came before."""
     typed: list[str] = config.getoption("memento_notify")
     if hasattr(config, "workerinput") or asking.ORDER in config.stash:
         return ()
-    lasting = os.environ.get(NOTIFY, "").splitlines()
-    return tuple(
-        text for text in (*config.getini("memento_notify"), *lasting, *typed) if text.strip()
-    )
+    found: list[tuple[str, str]] = []
+    for where, texts in (
+        ("memento_notify", config.getini("memento_notify")),
+        (f"${NOTIFY}", os.environ.get(NOTIFY, "").splitlines()),
+        ("--memento-notify", typed),
+    ):
+        for text in map(str.strip, texts):
+            found = [] if text == "none" else [*found, (where, text)]
+    return tuple((where, text) for where, text in found if text)
 
 
 def _stalled(config: pytest.Config) -> float:

@@ -48,7 +48,9 @@ def show(config: pytest.Config) -> int:
         width = shutil.get_terminal_size((_WIDE, 24)).columns if writer.hasmarkup else _WIDE
         for line in look.lines(width):
             writer.line(line)
-        if paths and look.store.root.is_dir():
+        if paths and not look.store.root.is_dir():
+            raise pytest.UsageError("--memento-report: there is no store to report of")
+        if paths:
             for line, is_good in export.of_store(config, paths, look.store):
                 writer.line(line, yellow=not is_good)
         return pytest.ExitCode.OK

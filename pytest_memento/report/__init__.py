@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from pytest_memento.errors import MementoError
+from pytest_memento.rights import is_writable
 
 if TYPE_CHECKING:
     from pytest_memento.report.model import Report
@@ -67,7 +68,7 @@ def check(path: Path) -> None:
     if path.is_dir():
         raise MementoError(f"the report cannot be {path}: it is a directory")
     above = next(each for each in path.absolute().parents if os.path.lexists(each))
-    if not above.is_dir() or not os.access(above, os.W_OK):
+    if not above.is_dir() or not is_writable(above / path.name):
         why = "it cannot be written" if above.is_dir() else "it is no directory"
         raise MementoError(f"the report cannot be below {above}: {why}")
 

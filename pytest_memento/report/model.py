@@ -195,8 +195,14 @@ def title_of(rows: Iterable[Row]) -> str:
 
 
 def shown(values: Mapping[str, Value]) -> dict[str, Plain]:
-    """Return values as far as plain data can tell, by name."""
-    return {name: value.shown for name, value in values.items()}
+    """Return values as far as plain data can tell, by name; those in a dict each by their own."""
+    found: dict[str, Plain] = {}
+    for name, value in values.items():
+        if value.parts:
+            found |= {f"{name}.{part}": plain for part, plain in value.parts.items()}
+        else:
+            found[name] = value.shown
+    return found
 
 
 def _load(store: Store, record: Record) -> Details:

@@ -197,6 +197,7 @@ def test_sorting(open_page: Open, small: Path) -> None:
         ("lr not in (0.1, 0.01)", 12),
         ("status == 'failed'", 2),
         ("result.accuracy is None", 2),
+        ("result['accuracy'] is None and model in ['Perceptron', 'SVC']", 2),
         ("result.accuracy is not None and result.accuracy >= 0.85", 2),
         ("runtime > '20m' or memory <= '2MB'", 6),
         ("metrics.loss < -1", 0),

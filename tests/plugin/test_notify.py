@@ -396,6 +396,15 @@ def test_lasting_choices(
     assert not list(pytester.path.glob("*.jsonl"))
 
 
+def test_none_takes_back_what_could_not_work(
+    pytester: pytest.Pytester, squares: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MEMENTO_NOTIFY", "https://example.org/${NOT_SET}")
+    result = pytester.runpytest()
+    result.stderr.fnmatch_lines(["ERROR: $MEMENTO_NOTIFY: https://* variable NOT_SET, which is *"])
+    pytester.runpytest("--memento-notify=none").assert_outcomes(passed=3)
+
+
 def test_the_hook(pytester: pytest.Pytester) -> None:
     pytester.makepyfile(exp_a=ONE_FAILS)
     pytester.makeconftest(

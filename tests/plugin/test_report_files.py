@@ -274,7 +274,8 @@ def test_the_status_reports_from_files_alone(pytester: pytest.Pytester, ends: Pa
 
 def test_the_status_without_a_store(pytester: pytest.Pytester) -> None:
     result = pytester.runpytest("--memento-status", "--memento-report=report.json")
-    assert result.ret == 0
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    result.stderr.fnmatch_lines(["ERROR: --memento-report: there is no store to report of"])
     assert not Path("report.json").exists()
 
 

@@ -603,8 +603,8 @@ def test_status_from_another_terminal(pytester: pytest.Pytester, notes: Notes) -
     result.stdout.fnmatch_lines(
         [
             f"Slurm job array {array_of(pytester)}: 2 running on n*",
-            "exp_a.py::experiment?x=* running *",
-            "exp_a.py::experiment?x=* running *",
+            "x=* running *",
+            "x=* running *",
         ]
     )
     be_quick(pytester)

@@ -1,7 +1,7 @@
 // Expressions that choose experiments, in the language of --memento-select.
 
 const TOKEN =
-  /\s*(?:([A-Za-z_][\w.]*)|((?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?)|("(?:[^"\\]|\\.)*"|'(?:[^'\\]|\\.)*')|(==|!=|<=|>=|[<>()[\],-]))/y;
+  /\s*(?:((?:metrics|settings|result|parameters)\s*\[\s*(?:"[^"\\]*"|'[^'\\]*')\s*\]|[A-Za-z_][\w.]*)|((?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?)|("(?:[^"\\]|\\.)*"|'(?:[^'\\]|\\.)*')|(==|!=|<=|>=|[<>()[\],-]))/y;
 const UNITS = {
   seconds: { ms: 0.001, s: 1, m: 60, min: 60, h: 3600, d: 86400 },
   bytes: {
@@ -37,7 +37,8 @@ function tokens(text) {
     const match = TOKEN.exec(text);
     if (!match) throw new Error(`cannot read ${text.slice(at).trim().slice(0, 20)}`);
     const [, name, digits, quoted, sign] = match;
-    if (name !== undefined) found.push({ name });
+    if (name !== undefined)
+      found.push({ name: name.replace(/\s*\[\s*["'](.*)["']\s*\]$/, ".$1") });
     else if (digits !== undefined) found.push({ literal: Number(digits) });
     else if (quoted !== undefined)
       found.push({ literal: quoted.slice(1, -1).replace(/\\(.)/g, "$1") });
