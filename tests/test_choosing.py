@@ -127,15 +127,14 @@ def test_wrong_groups(shelf: Any) -> None:
 
 
 def test_conditions_and_groups_by_the_names_of_columns(shelf: Any) -> None:
-    for lr in (0.1, 0.2, 0.2):
-        shelf.put(
-            {"x": lr, "net": {"depth": 3}}, settings={"optimizer": {"name": "adam", "lr": lr}}
-        )
+    for x, lr in enumerate((0.1, 0.2, 0.2)):
+        optimizer = {"name": "adam", "lr": lr}
+        shelf.put({"x": x, "net": {"depth": 3}}, settings={"optimizer": optimizer})
     results = load_results()
     assert len(results.where(**{"settings.optimizer.lr": 0.2, "net.depth": 3})) == 2
-    assert len(results.where(**{"optimizer.lr": [0.1, 0.2], "parameters.x": 0.1})) == 1
+    assert len(results.where(**{"optimizer.lr": [0.1, 0.2], "parameters.x": 0})) == 1
     assert [*results.group_by("settings.optimizer.lr")] == [0.1, 0.2]
-    assert [*results.group_by("optimizer.name", "x")] == [("adam", 0.1), ("adam", 0.2)]
+    assert [*results.group_by("optimizer.name", "x")] == [("adam", 0), ("adam", 1), ("adam", 2)]
     with pytest.raises(MementoError, match=r"no parameter or setting 'settings.optimizer.rl'"):
         results.where(**{"settings.optimizer.rl": 1})
 
