@@ -178,8 +178,8 @@ def test_a_wrong_expression(
     assert result.ret == pytest.ExitCode.USAGE_ERROR
     assert [line for line in result.errlines if line] == [
         "ERROR: --memento-select: expression \"len(x) > 1\": 'len(x)' (column 1) is a call; allowed"
-        " are names, settings.x, metrics.x, result.x, numbers, strings, True, False, None, lists,"
-        " == != < <= > >= in is, and, or, not"
+        " are names, settings.x, metrics.x, metrics['x/y'], result.x, numbers, strings, True, False,"
+        " None, lists, == != < <= > >= in is, and, or, not"
     ]
     assert not result.outlines
     assert notes() == []
