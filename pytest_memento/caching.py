@@ -138,7 +138,9 @@ class Cached(Generic[P, R]):
         functools.update_wrapper(self, function)
         self._function = function
         self._version = version
-        self._codes: dict[Path, dict[tuple[int, ...], Manifest]] = {}
+        self._signature = inspect.signature(function)
+        # With what was met, so that it stays, and its ids are not those of something else.
+        self._codes: dict[tuple[Path, tuple[int, ...]], tuple[list[object], Manifest]] = {}
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
         """Return the value, computed or loaded."""
@@ -186,7 +188,7 @@ class Cached(Generic[P, R]):
         return Home(Store(place.store), place.project or start)
 
     def _call(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> _Call:
-        bound = inspect.signature(self._function).bind(*args, **kwargs)
+        bound = self._signature.bind(*args, **kwargs)
         bound.apply_defaults()
         home, digests, met = self._home(), {}, list[object]()
         for name, value in bound.arguments.items():
@@ -203,15 +205,14 @@ class Cached(Generic[P, R]):
         return _Call(key, home.inner, home.lock, config, digests, manifest)
 
     def _manifest(self, root: Path, met: list[object]) -> Manifest:
-        known = self._codes.setdefault(root, {})
-        ids = tuple(map(id, met))
-        if ids not in known:
+        which = root, tuple(map(id, met))
+        if which not in self._codes:
             function: Any = self._function
             code = Codebase(root).describe(function, also=met)
             cells = zip(function.__code__.co_freevars, function.__closure__ or (), strict=True)
             inside = {f"closure {name}": digest_value(cell) for name, cell in cells}
-            known[ids] = {**code.manifest, **inside, "version": repr(self._version)}
-        return known[ids]
+            self._codes[which] = met, {**code.manifest, **inside, "version": repr(self._version)}
+        return self._codes[which][1]
 
 
 class _CachedCoroutine(Cached[P, Any]):

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import os
 import subprocess
 import sys
 import threading
 import time
+import weakref
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -114,6 +116,21 @@ def test_the_closure_and_the_version_count() -> None:
     for number in (1, 1, 2, 1):
         versioned(number)()
     assert len(CALLS) == 2
+
+
+def test_code_among_the_arguments_stays_while_its_digest_is_known() -> None:
+    """Or another function might come to lie where it was, and be taken for it."""
+
+    @cached
+    def call(function: Callable[[], int]) -> int:
+        return function()
+
+    given = lambda: 3  # noqa: E731
+    there = weakref.ref(given)
+    assert call(given) == 3
+    del given
+    gc.collect()
+    assert there() is not None
 
 
 def test_generators_and_what_is_no_function_are_refused() -> None:
