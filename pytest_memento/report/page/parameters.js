@@ -68,13 +68,7 @@ const byParameter = {
         numeric.length > 1 ? ["heat", numeric[1], numeric[0]] : ["heat", two[1], two[0]];
     else [this.kind, this.x, this.by] = ["bars", sides[0], null];
     this.sides = sides;
-    this.controls = el("div", { class: "controls" });
-    this.host = el("div", { class: "plot" });
-    this.caption = el("figcaption");
-    $("figures").append(
-      el("h2", {}, "By parameter"),
-      el("figure", { id: "by-parameter" }, this.controls, this.host, this.caption),
-    );
+    addFigure(this, "by-parameter", "By parameter");
     this.offer();
     return true;
   },

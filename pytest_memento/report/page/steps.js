@@ -11,13 +11,7 @@ const overSteps = {
     this.by = usefulFirst(data.curves.map(([row]) => row))[0] ?? null;
     this.mode = "";
     this.log = false;
-    this.controls = el("div", { class: "controls" });
-    this.host = el("div", { class: "plot" });
-    this.caption = el("figcaption");
-    $("figures").append(
-      el("h2", {}, "Over steps"),
-      el("figure", { id: "over-steps" }, this.controls, this.host, this.caption),
-    );
+    addFigure(this, "over-steps", "Over steps");
     const again = (task) => (value) => {
       task(value);
       this.draw();

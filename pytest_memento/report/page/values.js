@@ -16,6 +16,17 @@ function el(tag, attributes = {}, ...children) {
   return node;
 }
 
+// Adds a figure, and gives its owner the places for controls, picture and caption.
+function addFigure(owner, id, heading) {
+  owner.controls = el("div", { class: "controls" });
+  owner.host = el("div", { class: "plot" });
+  owner.caption = el("figcaption");
+  $("figures").append(
+    el("h2", {}, heading),
+    el("figure", { id }, owner.controls, owner.host, owner.caption),
+  );
+}
+
 const columns = data.columns.map((column) => {
   const value = column.words
     ? (row) => (column.at[row] < 0 ? null : column.words[column.at[row]])
