@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import threading
 import time
-from collections import Counter
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from dataclasses import replace
 from datetime import datetime
@@ -112,8 +111,6 @@ class Notifying:
         self._reporting, self._runs = reporting, runs
         self._occasions = Occasions(options.stalled)
         self._lock = threading.Lock()
-        self._ends: dict[tuple[str, int], str] = {}
-        self._counter: Counter[str] = Counter()
         self._began = time.monotonic()
         self._looked = 0.0
         self._cause = ""
@@ -137,7 +134,6 @@ class Notifying:
         known = told(report)
         if known is None:
             return
-        self._count((known["experiment"], known["position"]), known["ended"])
         if report.failed and known["ended"] == Ended.FAILED.value:
             text = str(getattr(report, "longreprtext", ""))[-_LONGEST:]
             failure = Failure(report.nodeid, error_of(report), text, known.get("runtime"))
@@ -145,16 +141,9 @@ class Notifying:
                 found = [*self._occasions.failed(failure, time.monotonic())]
             self._tell_all(found)
         if known["ended"] != Ended.CACHED.value:
-            cached = self._counter[Ended.CACHED.value]
-            done, total = len(self._ends) - cached, self._total() - cached
+            cached = self._reporting.counts[Ended.CACHED.value]
+            done, total = len(self._reporting.ended) - cached, self._total() - cached
             self._tell_all(self._occasions.came_to(done, total))
-
-    def _count(self, which: tuple[str, int], ended: str) -> None:
-        """Count how an experiment has ended; one that is run again, as it ends last."""
-        if (before := self._ends.get(which)) is not None:
-            self._counter[before] -= 1
-        self._ends[which] = ended
-        self._counter[ended] += 1
 
     def _tick(self) -> None:
         # It must not end, whatever an experiment or a disk does to what is read here.
@@ -246,17 +235,17 @@ class Notifying:
             yield state.line(datetime.now().astimezone()).removeprefix("memento: ")
 
     def _counts(self) -> dict[str, int]:
-        counts, total = self._counter, self._total()
+        counts, total = self._reporting.counts, self._total()
         found = {"total": total}
         always = (Ended.CACHED, Ended.PASSED, Ended.FAILED)
         found |= {each.value: counts[each.value] for each in always}
         found |= {each.value: counts[each.value] for each in Ended if counts[each.value]}
-        if (missing := total - len(self._ends)) > 0 and self._is_over:
+        if (missing := total - len(self._reporting.ended)) > 0 and self._is_over:
             found["not run"] = missing
         return found
 
     def _total(self) -> int:
-        return max(self._reporting.total, len(self._ends))
+        return max(self._reporting.total, len(self._reporting.ended))
 
     def _call_hook(self, notification: Notification, timeout: float) -> None:  # noqa: ARG002
         self.config.hook.pytest_memento_notify(event=notification, config=self.config)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -45,6 +45,8 @@ class Reporting:
         self._stopped = ""
         self.saved = 0.0
         self.ended: dict[tuple[str, int], Mapping[str, Any]] = {}
+        self.counts: Counter[str] = Counter()
+        """How many have ended in which way."""
         self.plan: list[pytest.Item] = []
 
     @pytest.hookimpl(trylast=True)
@@ -63,8 +65,7 @@ class Reporting:
 
         :param now: tells what runs, and how long all will take.
         """
-        ends = [known["ended"] for known in list(self.ended.values())]
-        return State(self.total, len(ends), ends.count(Ended.FAILED.value), now())
+        return State(self.total, len(self.ended), self.counts[Ended.FAILED.value], now())
 
     # -- before ------------------------------------------------------------------------------------
 
@@ -117,7 +118,11 @@ class Reporting:
         if known["ended"] == Ended.FAILED.value:
             known = {**known, "error": error_of(report)}
         # What is run again, as by --reruns, ends as it ends last.
-        self.ended[known["experiment"], known["position"]] = known
+        which = known["experiment"], known["position"]
+        if (before := self.ended.get(which)) is not None:
+            self.counts[before["ended"]] -= 1
+        self.ended[which] = known
+        self.counts[known["ended"]] += 1
         if known["ended"] == Ended.CACHED.value:
             self.saved += known["runtime"]
 
