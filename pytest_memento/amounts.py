@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from datetime import datetime, timedelta
 
 _DAY = 86_400
+_NEVER = 1e9
+"""Seconds after which nobody is there to see it."""
 
 
 def duration(seconds: float) -> str:
@@ -41,6 +44,19 @@ def about(seconds: float) -> str:
     if seconds < 2 * _DAY:
         return f"about {seconds / 3600:.1f} h"
     return f"about {seconds / _DAY:.1f} days"
+
+
+def time_of_day(seconds: float, now: datetime) -> str:
+    """Return when it will be in so many seconds: with the day, or the date, where it is far off.
+
+    >>> now = datetime(2026, 11, 27, 9, 30)
+    >>> time_of_day(60, now), time_of_day(2 * 86400, now), time_of_day(9 * 86400, now)
+    ('09:31', 'Sun 09:30', '2026-12-06')
+    """
+    end = now + timedelta(seconds=min(seconds, _NEVER))
+    if seconds < _DAY / 2:
+        return f"{end:%H:%M}"
+    return f"{end:%a %H:%M}" if seconds < 6 * _DAY else f"{end:%Y-%m-%d}"
 
 
 def ago(seconds: float) -> str:

@@ -12,11 +12,11 @@ import time
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any, Final
 
 from pytest_memento import metrics, table
-from pytest_memento.amounts import ago, duration, size
+from pytest_memento.amounts import ago, duration, size, time_of_day
 from pytest_memento.labels import one_line
 from pytest_memento.presence import Sign, is_dead, signs
 from pytest_memento.record import Outcome
@@ -31,9 +31,6 @@ _NARROW: Final = ("memory", "metrics", "where")
 _SAMPLE: Final = 500
 """Headers that are read at most of one function, to say how long others will take."""
 _FAILURES: Final = 3
-_DAY: Final = 86_400.0
-_NEVER: Final = 1e9
-"""Seconds after which nobody is there to see it."""
 _GONE: Final = "its process is gone"
 _LONG: Final = 1_000
 """Characters of a line that goes to no terminal."""
@@ -214,10 +211,7 @@ def _cut(lines: list[str], height: int | None) -> list[str]:
 
 def _clock(seconds: float) -> str:
     """Return when it will be in so many seconds."""
-    end = datetime.now().astimezone() + timedelta(seconds=min(seconds, _NEVER))
-    if seconds < _DAY / 2:
-        return f"{end:%H:%M}"
-    return f"{end:%a %H:%M}" if seconds < 6 * _DAY else f"{end:%Y-%m-%d}"
+    return time_of_day(seconds, datetime.now().astimezone())
 
 
 class Survey:

@@ -8,12 +8,12 @@ import threading
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 
 import pytest
 
-from pytest_memento.amounts import duration
+from pytest_memento.amounts import duration, time_of_day
 from pytest_memento.plugin import private
 from pytest_memento.plugin.bound import BOUND
 from pytest_memento.ticker import Ticker
@@ -95,7 +95,7 @@ class State:
             owner = f" ({self.now.owner})" if self.now.owner else ""
             parts.append(f"{number} in {where}{owner}")
         if self.now.remaining is not None:
-            parts.append(f"eta {_time_of_day(clock, self.now.remaining)}")
+            parts.append(f"eta {time_of_day(self.now.remaining, clock)}")
         return f"memento: {', '.join(parts)}"
 
     def _longest(self, longest: Running, label: str) -> str:
@@ -107,11 +107,6 @@ class State:
             done, total = longest.progress
             text += f", {done:g}/{total:g}"
         return text
-
-
-def _time_of_day(now: datetime, seconds: float) -> str:
-    end = now + timedelta(seconds=seconds)
-    return f"{end:%H:%M}" if seconds < 43_200 else f"{end:%a %H:%M}"
 
 
 class Progress:
