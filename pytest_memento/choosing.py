@@ -10,10 +10,10 @@ from typing import Any, Literal
 from pytest_memento.config import nearest
 from pytest_memento.errors import FingerprintError, MementoError
 from pytest_memento.fingerprint import digest_value
-from pytest_memento.labels import label, one_line, quoted, short
+from pytest_memento.labels import one_line, quoted, short
 from pytest_memento.metrics import Number
 from pytest_memento.query import OWN_NAMES
-from pytest_memento.record import Record, Value
+from pytest_memento.record import Record, Value, find_value
 
 Mode = Literal["max", "min"]
 At = Literal["last", "best"]
@@ -86,14 +86,9 @@ def _find(record: Record, name: str) -> Value | None:
     """Return a parameter or setting, or what is in one that is a dict, by the name of a column."""
     root, bare = _sorter(name)
     groups = {"parameters": record.parameters, "settings": record.settings}
-    for values in [groups[root]] if root else groups.values():
-        if bare in values:
-            return values[bare]
-        whole, _, part = bare.partition(".")
-        if whole in values and part in values[whole].parts:
-            plain = values[whole].parts[part]
-            return Value(label(plain), "", plain, True)
-    return None
+    chosen = [groups[root]] if root else groups.values()
+    found = (find_value(values.get, bare) for values in chosen)
+    return next((value for value in found if value is not None), None)
 
 
 # -- the best --------------------------------------------------------------------------------------

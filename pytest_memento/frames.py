@@ -153,10 +153,19 @@ def parameters(records: Sequence[Record], taken: Iterable[str] = _OWN) -> dict[s
     :param taken: names of other columns, which a parameter makes way for.
     """
     made = _described("", [record.parameters for record in records])
-    return {
-        f"parameters.{n}" if n in taken or n.startswith(_GROUPS) else n: column
-        for n, column in made.items()
-    }
+    return {heading(name, taken): column for name, column in made.items()}
+
+
+def heading(parameter: str, taken: Iterable[str] = _OWN) -> str:
+    """Return what the column of a parameter is called: it makes way for other columns.
+
+    >>> heading("lr"), heading("status"), heading("settings.x")
+    ('lr', 'parameters.status', 'parameters.settings.x')
+
+    :param taken: the names of these.
+    """
+    is_taken = parameter in taken or parameter.startswith(_GROUPS)
+    return f"parameters.{parameter}" if is_taken else parameter
 
 
 def differing_settings(records: Sequence[Record]) -> dict[str, Column]:

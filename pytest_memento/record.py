@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import enum
 import hashlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any, NamedTuple, TypeGuard
@@ -103,6 +103,21 @@ class Value(NamedTuple):
 
 _new = tuple.__new__
 _NO_PARTS: Mapping[str, Plain] = {}
+
+
+def find_value(find: Callable[[str], Value | None], name: str) -> Value | None:
+    """Return a value by its name, or what is in one that is a dict, by ``name.part``.
+
+    :param find: returns the value of a name.
+    """
+    if (value := find(name)) is not None:
+        return value
+    whole, _, part = name.partition(".")
+    value = find(whole) if part else None
+    if value is None or part not in value.parts:
+        return None
+    plain = value.parts[part]
+    return Value(label(plain), "", plain, True)
 
 
 class Outcome(enum.Enum):

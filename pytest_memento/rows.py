@@ -9,7 +9,7 @@ from pytest_memento.config import Config
 from pytest_memento.experiment import Experiment, Standing, Status
 from pytest_memento.labels import label
 from pytest_memento.query import METRICS, OWN, PARAMETERS, RESULT, SETTINGS, Name, Plain, Sight
-from pytest_memento.record import Outcome, Record, Value, describe_config
+from pytest_memento.record import Outcome, Record, Value, describe_config, find_value
 
 
 class RecordRow:
@@ -148,11 +148,8 @@ def _named(root: str, values: Mapping[str, Value]) -> Iterator[Name]:
 
 def _look(find: Callable[[str], Value | None], name: str) -> Sight:
     """Return what is seen of a value, or of what is in a dict."""
-    if (value := find(name)) is not None:
-        return _sight(value)
-    whole, _, part = name.partition(".")
-    value = find(whole) if part else None
-    return (value.parts[part],) if value and part in value.parts else ()
+    value = find_value(find, name)
+    return () if value is None else _sight(value)
 
 
 def _sight(value: Value) -> Sight:

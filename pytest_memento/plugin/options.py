@@ -344,7 +344,7 @@ def read(config: pytest.Config) -> Options:
         command=_command(config),
         order=config.stash.get(asking.ORDER, None),
         notify=_notify(config),
-        stalled=_stalled(config),
+        stalled=_seconds("memento_stalled", config.getini("memento_stalled")),
     )
 
 
@@ -399,18 +399,12 @@ def _limit(config: pytest.Config) -> int | None:
 
 def _budget(config: pytest.Config) -> float | None:
     text = config.getoption("memento_budget")
-    try:
-        return None if text is None else to_seconds(text)
-    except ValueError as error:
-        raise pytest.UsageError(f"--memento-budget: {error}") from None
+    return None if text is None else _seconds("--memento-budget", text)
 
 
 def _progress(config: pytest.Config) -> float:
     text = config.getini("memento_progress")
-    try:
-        return float(text) if text.strip().isdigit() else to_seconds(text)
-    except ValueError as error:
-        raise pytest.UsageError(f"memento_progress: {error}") from None
+    return float(text) if text.strip().isdecimal() else _seconds("memento_progress", text)
 
 
 def _notify(config: pytest.Config) -> tuple[tuple[str, str], ...]:
@@ -429,12 +423,11 @@ def _notify(config: pytest.Config) -> tuple[tuple[str, str], ...]:
     return tuple((where, text) for where, text in found if text)
 
 
-def _stalled(config: pytest.Config) -> float:
-    text = config.getini("memento_stalled")
+def _seconds(name: str, text: str) -> float:
     try:
         return to_seconds(text)
     except ValueError as error:
-        raise pytest.UsageError(f"memento_stalled: {error}") from None
+        raise pytest.UsageError(f"{name}: {error}") from None
 
 
 _SHORTEST_LEASE = 10.0

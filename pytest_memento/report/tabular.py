@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from functools import cached_property, partial
 from typing import Any, Final
 
+from pytest_memento import frames
 from pytest_memento.report.model import Report, Row
 
 _EXACT: Final = 2**53
@@ -64,19 +65,13 @@ class Column:
         return len({(type(value), repr(value)) for value in self.values}) <= 1
 
 
-_OWN: Final = (
-    "experiment", "result", "status", "runtime", "cpu_time", "memory", "start_time", "error",
-)  # fmt: skip
-"""Names that a parameter of the same name makes way for."""
-
-
 def columns(report: Report) -> list[Column]:
     """Return the columns of a report, as those of :meth:`Results.to_frame`."""
     rows = report.rows
     found = []
     if len(report.experiments) > 1:
         found.append(_column("experiment", Role.EXPERIMENT, rows, lambda row: row.experiment))
-    found += _named(rows, Role.PARAMETER, lambda row: row.parameters, _parameter)
+    found += _named(rows, Role.PARAMETER, lambda row: row.parameters, frames.heading)
     found += _named(rows, Role.SETTING, lambda row: row.settings, "settings.{}".format)
     found += _named(rows, Role.RESULT, lambda row: row.result, _result)
     found += _named(rows, Role.METRIC, lambda row: row.metrics, "metrics.{}".format)
@@ -117,10 +112,6 @@ def _named(
 
     for name in dict.fromkeys(name for row in rows for name in values_of(row)):
         yield _column(heading(name), role, rows, partial(value, name))
-
-
-def _parameter(name: str) -> str:
-    return f"parameters.{name}" if name in _OWN else name
 
 
 def _result(name: str) -> str:
