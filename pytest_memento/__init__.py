@@ -5,7 +5,9 @@ from __future__ import annotations
 from pytest_memento.config import Config, Settings
 from pytest_memento.context import Context
 from pytest_memento.errors import (
+    CacheMiss,
     ContextError,
+    ExperimentsFailed,
     FingerprintError,
     MatrixError,
     MementoError,
@@ -16,13 +18,17 @@ from pytest_memento.errors import (
     UnstorableError,
 )
 from pytest_memento.results import Result, Results, load_results
+from pytest_memento.runner import Memento
 
 __all__ = [
+    "CacheMiss",
     "Config",
     "Context",
     "ContextError",
+    "ExperimentsFailed",
     "FingerprintError",
     "MatrixError",
+    "Memento",
     "MementoError",
     "MementoWarning",
     "QueryError",

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, overload
 from pytest_memento import table
 from pytest_memento.amounts import duration
 from pytest_memento.config import Config, nearest
+from pytest_memento.display import MOST_ROWS, html_table
 from pytest_memento.errors import FingerprintError, MementoError, ResultNotLoadedError, StoreError
 from pytest_memento.fingerprint import digest_value
 from pytest_memento.labels import quoted
@@ -40,12 +41,18 @@ class Result:
     :param record: its header.
     :param store: where it is.
     :param project: the directory that names of experiments start from, if known.
+    :param was_cached: whether it was there before, or comes from another session.
     """
 
-    was_cached = True
-    """A loaded result was there before."""
-
-    def __init__(self, record: Record, store: Store, project: Path | None = None) -> None:
+    def __init__(
+        self,
+        record: Record,
+        store: Store,
+        project: Path | None = None,
+        *,
+        was_cached: bool = True,
+    ) -> None:
+        self.was_cached = was_cached
         self._record = record
         self._store = store
         self._project = project
@@ -288,6 +295,11 @@ class Results(Sequence[Result]):
 
     def _experiments(self) -> dict[str, None]:
         return dict.fromkeys(result.experiment for result in self)
+
+    def _repr_html_(self) -> str:
+        columns = _columns(self) if self else {}
+        rows = ([show(result) for show in columns.values()] for result in self[:MOST_ROWS])
+        return html_table(f"{self!r}".partition("\n")[0], [*columns], rows, len(self))
 
     def __repr__(self) -> str:
         missing = f", {self.missing} missing" if self.missing else ""

@@ -6,6 +6,8 @@ fixtures        config, context
 code            what counts as the code of an experiment
 selection       the experiments that --memento-select keeps
 acceptance      the stale results that --memento-accept takes over
+given           an experiment that is given to the session, and not found in a file
+calling         the session that Memento(...).run starts, seen from there
 verification    the stored results that --memento-verify computes again
 care            what --memento-clear and --memento-prune remove, in place of a session
 status          what --memento-status shows, in place of a session
@@ -28,15 +30,18 @@ from __future__ import annotations
 
 import os
 from collections.abc import Generator, Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
+from pytest_memento.errors import MementoError
 from pytest_memento.plugin import care, fixtures, gpus, hookspecs, options, slurm
 from pytest_memento.plugin.acceptance import Acceptance
 from pytest_memento.plugin.collection import Collection
-from pytest_memento.plugin.distribution import Controller, Worker, is_scheduled_here
+from pytest_memento.plugin.distribution import Controller, Worker, is_scheduled_here, refuse
 from pytest_memento.plugin.execution import Execution
+from pytest_memento.plugin.given import GIVEN, INPUT, Given, Nothing
 from pytest_memento.plugin.gpus import Gpus
 from pytest_memento.plugin.idle import Idling
 from pytest_memento.plugin.options import OPTIONS, Options
@@ -83,6 +88,12 @@ def pytest_configure(config: pytest.Config) -> None:
         " of the matrix; version and depends say what its results depend on beside its code",
     )
     config.stash[OPTIONS] = chosen = options.read(config)
+    if (left := getattr(config, "workerinput", {}).get(INPUT)) is not None:
+        try:
+            config.stash[GIVEN] = Given.load(Path(left))
+        except MementoError as error:
+            refuse(config, str(error))
+            config.pluginmanager.register(Nothing(), "memento-nothing")
     is_worker, is_distributed = hasattr(config, "workerinput"), _is_distributed(config)
     is_scheduled = is_scheduled_here(config) if is_worker else not is_chosen_by_user(config)
     asked = config.stash.get(ASKED, None)
@@ -104,7 +115,12 @@ def pytest_configure(config: pytest.Config) -> None:
         reporting = Reporting(chosen, config, allowance)
         plugins.append(("reporting", reporting))
         runs: Controller | Execution | Watching = execution
-        shortcut = Shortcut(chosen, config, is_distributed=is_distributed and is_scheduled)
+        shortcut = Shortcut(
+            chosen,
+            config,
+            is_distributed=is_distributed and is_scheduled,
+            given=config.stash.get(GIVEN, None),
+        )
         plugins.append(("shortcut", shortcut))
         if is_distributed:
             runs = Controller(chosen, config, allowance, shortcut, is_scheduled=is_scheduled)
@@ -129,6 +145,8 @@ Named = tuple[str, object]
 def _of_all(options: Options, config: pytest.Config, execution: Execution) -> Iterator[Named]:
     """Yield what every process has."""
     yield "fixtures", fixtures
+    if (given := config.stash.get(GIVEN, None)) is not None:
+        yield "given", given
     yield "collection", Collection(options, config)
     if options.select is not None:
         yield "selection", Selection(options, options.select)

@@ -30,6 +30,8 @@ T = TypeVar("T")
 
 NOTIFY = "MEMENTO_NOTIFY"
 """The environment variable that says who is told."""
+TYPED = pytest.StashKey[Sequence[str]]()
+"""The command line of a session that was not started by one of pytest."""
 COMMAND = "memento_command"
 """The command line, in what a worker of xdist is given."""
 FILES = ["exp_*.py", "experiment_*.py"]
@@ -335,7 +337,8 @@ def read(config: pytest.Config) -> Options:
 def _command(config: pytest.Config) -> tuple[str, ...]:
     """Return what was typed; a worker of xdist has it from its controller."""
     told = getattr(config, "workerinput", {}).get(COMMAND)
-    return masked(["pytest", *config.invocation_params.args]) if told is None else tuple(told)
+    typed = config.stash.get(TYPED, ["pytest", *config.invocation_params.args])
+    return masked(typed) if told is None else tuple(told)
 
 
 def _accept(config: pytest.Config) -> Query | Literal[""] | None:
