@@ -17,20 +17,30 @@ from pytest_memento.errors import (
     StoreError,
     UnstorableError,
 )
+from pytest_memento.providers import (
+    ConsoleNotificationProvider,
+    DefaultNotificationProvider,
+    FileSystemNotificationProvider,
+    NotificationProvider,
+)
 from pytest_memento.results import Result, Results, load_results
 from pytest_memento.runner import Memento
 
 __all__ = [
     "CacheMiss",
     "Config",
+    "ConsoleNotificationProvider",
     "Context",
     "ContextError",
+    "DefaultNotificationProvider",
     "ExperimentsFailed",
+    "FileSystemNotificationProvider",
     "FingerprintError",
     "MatrixError",
     "Memento",
     "MementoError",
     "MementoWarning",
+    "NotificationProvider",
     "QueryError",
     "Result",
     "ResultNotLoadedError",

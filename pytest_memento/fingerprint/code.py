@@ -329,9 +329,10 @@ class _Walk:
 
     def says(self, target: Definition, value: object) -> bool:
         """Tell whether the source of a name says all of what it stands for now."""
-        return target in self._effects or source_says(
-            target.module, target.name, value, is_main=target.module.path == self._main
-        )
+        is_main = target.module.path == self._main
+        if target in self._effects and not is_main and not isinstance(value, types.FunctionType):
+            return True  # what importing the modules does to it counts anyway
+        return source_says(target.module, target.name, value, is_main=is_main)
 
     def reach(self, target: Target) -> None:
         """Come to something that is used."""
