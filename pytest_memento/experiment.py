@@ -380,12 +380,21 @@ def run_async(coroutine: Coroutine[Any, Any, T]) -> T:
     """Run a coroutine in an event loop of its own; in another thread where one runs in this."""
     import asyncio  # it takes as long to import as the rest of this package
 
-    try:
-        asyncio.get_running_loop()
-    except RuntimeError:
+    if not _has_loop():
         return asyncio.run(coroutine)
     from concurrent.futures import ThreadPoolExecutor
 
     context = contextvars.copy_context()
     with ThreadPoolExecutor(1, "memento-async") as threads:
         return threads.submit(context.run, asyncio.run, coroutine).result()
+
+
+def _has_loop() -> bool:
+    """Whether an event loop runs in this thread, as in a notebook."""
+    import asyncio
+
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return False
+    return True

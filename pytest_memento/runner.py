@@ -15,7 +15,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pytest_memento import bundle, display
+from pytest_memento import display
 from pytest_memento.amounts import duration
 from pytest_memento.callables import subject_of
 from pytest_memento.errors import (
@@ -113,6 +113,8 @@ class Memento:
         :raises KeyboardInterrupt: Ctrl-C, when what was running has ended and is stored; the second
             one ends that, too.
         """
+        from pytest_memento import bundle  # which imports cloudpickle
+
         if bundle.is_loading():
             raise MementoError(
                 "Memento(...).run is called while a worker imports the module of the experiment:"
