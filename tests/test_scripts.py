@@ -242,6 +242,15 @@ def test_a_script_that_changes_while_it_runs(project: Project) -> None:
         assert [line for line in shown if line.startswith("[")] == expected
 
 
+def test_workers_use_the_store_of_the_project(project: Project, xdist: None) -> None:
+    (project.path / "pytest.ini").write_text("[pytest]\ncache_dir = elsewhere\n")
+    project.write("exp_both.py", EXPERIMENTS)
+    assert project.python("exp_both.py").count("cached 0\n") == 2
+    assert project.python("exp_both.py").count("cached 3\n") == 2
+    assert (project.path / "elsewhere" / "memento" / "results").is_dir()
+    assert not (project.path / ".pytest_cache").exists()
+
+
 def test_what_cannot_be_pickled(project: Project, xdist: None) -> None:
     script = """
         import threading

@@ -24,6 +24,7 @@ from pytest_memento.loaded import Loaded
 from pytest_memento.matrix import Case, Expansion
 from pytest_memento.plugin.bound import BOUND
 from pytest_memento.plugin.choices import expansion_of
+from pytest_memento.plugin.options import OPTIONS, STORE
 from pytest_memento.record import Key
 
 INPUT = "memento_given"
@@ -118,8 +119,9 @@ class Given:
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_configure_node(self, node: Any) -> None:
-        """Tell a worker of xdist where the experiment is."""
+        """Tell a worker of xdist where the experiment is, and the store."""
         node.workerinput[INPUT] = str(self._left)
+        node.workerinput[STORE] = str(node.config.stash[OPTIONS].store.root)
 
 
 GIVEN = pytest.StashKey[Given]()

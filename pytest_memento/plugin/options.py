@@ -32,6 +32,8 @@ NOTIFY = "MEMENTO_NOTIFY"
 """The environment variable that says who is told."""
 TYPED = pytest.StashKey[Sequence[str]]()
 """The command line of a session that was not started by one of pytest."""
+STORE = "memento_store"
+"""The store, in what a worker of xdist is given where its own look would not tell."""
 COMMAND = "memento_command"
 """The command line, in what a worker of xdist is given."""
 FILES = ["exp_*.py", "experiment_*.py"]
@@ -456,6 +458,8 @@ def expression(config: pytest.Config, name: str) -> Query | None:
 def directory(config: pytest.Config) -> Path:
     """Return where the store is."""
     here = config.invocation_params.dir
+    if told := getattr(config, "workerinput", {}).get(STORE):
+        return Path(told)
     if chosen := config.getoption("memento_dir") or os.environ.get(ENVIRONMENT):
         return _absolute(chosen, here)
     if chosen := config.getini("memento_dir"):
