@@ -363,3 +363,38 @@ def _wait_for(path: Path) -> None:
     while not path.exists():
         assert time.monotonic() < until
         time.sleep(0.02)
+
+
+CLASSIFIERS = """
+from sklearn.datasets import load_digits, load_wine
+from sklearn.linear_model import Perceptron
+from sklearn.model_selection import cross_val_score
+from sklearn.svm import SVC
+from pytest_memento import Config, Context, Memento
+
+matrix = {
+    "parameters": {"model": [SVC, Perceptron], "dataset": [load_digits, load_wine]},
+    "settings": {"n_fold": 5},
+    "exclude": [{"model": SVC, "dataset": load_digits}],
+}
+
+def experiment(context: Context, config: Config):
+    data = config.dataset()
+    scores = cross_val_score(
+        config.model(), data.data, data.target, cv=config.settings.n_fold
+    )
+    return scores.mean()
+
+if __name__ == "__main__":
+    print([result.was_cached for result in Memento(experiment).run(matrix)])
+"""
+
+
+def test_classifiers_by_both(project: Project, xdist: None) -> None:
+    pytest.importorskip("sklearn", reason="needs scikit-learn")
+    project.write("exp_classifiers.py", CLASSIFIERS)
+    assert "3 passed" in project.pytest("exp_classifiers.py")
+    assert "[True, True, True]" in project.python("exp_classifiers.py")
+    (project.path / ".pytest_cache").rename(project.path / "before")
+    assert "[False, False, False]" in project.python("exp_classifiers.py")
+    assert "3 cached" in project.pytest("exp_classifiers.py")
