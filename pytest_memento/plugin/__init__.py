@@ -2,6 +2,7 @@
 
 options         what the user asked for, read once
 collection      which functions are experiments; their items
+choices         pytest.param in a matrix
 fixtures        config, context
 code            what counts as the code of an experiment
 selection       the experiments that --memento-select keeps
