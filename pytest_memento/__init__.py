@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING, Any
 from pytest_memento.config import Config, Settings
 from pytest_memento.context import Context
 from pytest_memento.errors import (
+    CacheMiss,
     ContextError,
+    ExperimentsFailed,
     FingerprintError,
     MatrixError,
     MementoError,
@@ -21,17 +23,31 @@ from pytest_memento.errors import (
 
 if TYPE_CHECKING:
     from pytest_memento.caching import cached
+    from pytest_memento.providers import (
+        ConsoleNotificationProvider,
+        DefaultNotificationProvider,
+        FileSystemNotificationProvider,
+        NotificationProvider,
+    )
     from pytest_memento.report import write_report
     from pytest_memento.results import Result, Results, load_results
+    from pytest_memento.runner import Memento
 
 __all__ = [
+    "CacheMiss",
     "Config",
+    "ConsoleNotificationProvider",
     "Context",
     "ContextError",
+    "DefaultNotificationProvider",
+    "ExperimentsFailed",
+    "FileSystemNotificationProvider",
     "FingerprintError",
     "MatrixError",
+    "Memento",
     "MementoError",
     "MementoWarning",
+    "NotificationProvider",
     "QueryError",
     "Result",
     "ResultNotLoadedError",
@@ -46,6 +62,11 @@ __all__ = [
 
 
 _LATER = {
+    "ConsoleNotificationProvider": "providers",
+    "DefaultNotificationProvider": "providers",
+    "FileSystemNotificationProvider": "providers",
+    "Memento": "runner",
+    "NotificationProvider": "providers",
     "Result": "results",
     "Results": "results",
     "cached": "caching",

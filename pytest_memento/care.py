@@ -26,7 +26,7 @@ from pytest_memento.query import Query
 from pytest_memento.record import Outcome, Record
 from pytest_memento.removal import Removal, Stamp, bytes_of, stamp_of
 from pytest_memento.rows import RecordRow
-from pytest_memento.source import Source
+from pytest_memento.source import Source, is_from_no_file
 from pytest_memento.store import Store, slug
 
 _SUFFIXES = tuple(f".{outcome.value}" for outcome in Outcome)
@@ -245,10 +245,16 @@ def _start(stem: str) -> str:
 def _gone(found: Survey, choice: Choice) -> tuple[Set[str], Set[str]]:
     """Return the experiments whose file is gone, and those that may be of another project.
 
+    Those of a prompt or a notebook were never in a file.
+
     A store outside the project may serve other projects, or another clone of this one.
     """
     names = {*found.plans, *(run.place[0] for run in found.runs)}
-    files = {name: choice.root / name.partition("::")[0] for name in names if choice.covers(name)}
+    files = {
+        name: choice.root / name.partition("::")[0]
+        for name in names
+        if choice.covers(name) and not is_from_no_file(name)
+    }
     missing = {name for name, file in files.items() if not os.path.lexists(file)}
     own = found.store.root.resolve().is_relative_to(choice.root.resolve())
     return (missing, frozenset()) if own else (frozenset(), missing)

@@ -2,6 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pytest_memento.results import Results
+
 
 class MementoError(Exception):
     """The root of all errors that this package raises on purpose."""
@@ -85,6 +91,40 @@ class QueryError(MementoError, ValueError):
 
     def __str__(self) -> str:
         return f'expression "{self.text}": {self.reason}'
+
+
+class CacheMiss(MementoError):
+    """A result that is wanted from the store alone, and is not there.
+
+    :param missing: the labels of the configurations.
+    """
+
+    def __init__(self, missing: Sequence[str]) -> None:
+        super().__init__(missing)
+        self.missing = missing
+
+    def __str__(self) -> str:
+        more = f" and {len(self.missing) - 1} more" if len(self.missing) > 1 else ""
+        return f"no stored result of {self.missing[0]}{more}, and force_cache=True runs nothing"
+
+
+class ExperimentsFailed(MementoError):
+    """Experiments of a run that have failed, when all have ended.
+
+    :param failures: label -> error, in a line.
+    :param results: all of the run.
+    """
+
+    def __init__(self, failures: Mapping[str, str], results: Results) -> None:
+        super().__init__(failures, results)
+        self.failures = failures
+        self.results = results
+
+    def __str__(self) -> str:
+        number = len(self.failures)
+        lines = [f"{number} of {len(self.results)} experiments failed:"]
+        lines += [f"  {label}: {error}" for label, error in [*self.failures.items()][:20]]
+        return "\n".join([*lines, *([f"  ... and {number - 20} more"] if number > 20 else [])])
 
 
 class FileError(MementoError, ValueError):

@@ -7,6 +7,7 @@ these, and in what order, is the business of whoever drives: a pytest session or
 
 from __future__ import annotations
 
+import contextvars
 import enum
 import functools
 import inspect
@@ -376,7 +377,24 @@ class Attempt:
 
 
 def run_async(coroutine: Coroutine[Any, Any, T]) -> T:
-    """Run a coroutine in an event loop of its own."""
+    """Run a coroutine in an event loop of its own; in another thread where one runs in this."""
     import asyncio  # it takes as long to import as the rest of this package
 
-    return asyncio.run(coroutine)
+    if not _has_loop():
+        return asyncio.run(coroutine)
+    from concurrent.futures import ThreadPoolExecutor
+
+    context = contextvars.copy_context()
+    with ThreadPoolExecutor(1, "memento-async") as threads:
+        return threads.submit(context.run, asyncio.run, coroutine).result()
+
+
+def _has_loop() -> bool:
+    """Whether an event loop runs in this thread, as in a notebook."""
+    import asyncio
+
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return False
+    return True

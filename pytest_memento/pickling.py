@@ -22,6 +22,7 @@ OUT_OF_BAND = 64 * 1024
 DEEPEST = 12
 """How many steps the search for what does not pickle goes down."""
 _LONGEST_SAYING = 200
+_OF_SCRIPTS = b"__main__"
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +41,7 @@ def dump(value: object) -> Pickled:
     try:
         return _dump(value)
     except Exception as error:
-        raise _explain(value, error) from error
+        raise explain(value, error) from error
 
 
 def load(stream: bytes | memoryview, buffers: Iterable[memoryview] = ()) -> Any:
@@ -50,12 +51,15 @@ def load(stream: bytes | memoryview, buffers: Iterable[memoryview] = ()) -> Any:
 
 def _dump(value: object) -> Pickled:
     try:
-        return _dump_with(pickle.dumps, value)
-    except Exception:
-        # Lambdas, local classes and the like: pickled by value, at some cost.
-        import cloudpickle
+        pickled = _dump_with(pickle.dumps, value)
+        # What is of a script or a notebook is found by no other process under its name.
+        if _OF_SCRIPTS not in pickled.stream:
+            return pickled
+    except Exception:  # lambdas, local classes and the like
+        pass
+    import cloudpickle
 
-        return _dump_with(cloudpickle.dumps, value)
+    return _dump_with(cloudpickle.dumps, value)  # by value, at some cost
 
 
 def _dump_with(dumps: Any, value: object) -> Pickled:
@@ -72,7 +76,8 @@ def _dump_with(dumps: Any, value: object) -> Pickled:
     return Pickled(stream, buffers)
 
 
-def _explain(value: object, error: Exception) -> UnstorableError:
+def explain(value: object, error: Exception) -> UnstorableError:
+    """Return an error that names the part of *value* that does not pickle."""
     if isinstance(error, RecursionError) or isinstance(error.__cause__, RecursionError):
         return UnstorableError("it is nested too deeply to pickle")
     at, cause = _locate(value, error, []) or ("", error)

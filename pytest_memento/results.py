@@ -20,6 +20,7 @@ from pytest_memento.amounts import duration
 from pytest_memento.choosing import At, Mode
 from pytest_memento.comparison import Comparison
 from pytest_memento.config import Config
+from pytest_memento.display import MOST_ROWS, html_table
 from pytest_memento.errors import MementoError, ResultNotLoadedError, StoreError
 from pytest_memento.frames import Library
 from pytest_memento.labels import quoted
@@ -369,6 +370,11 @@ class Results(Sequence[Result]):
 
     def _experiments(self) -> dict[str, None]:
         return dict.fromkeys(result.experiment for result in self)
+
+    def _repr_html_(self) -> str:
+        columns = _columns(self) if self else {}
+        rows = ([show(result) for show in columns.values()] for result in self[:MOST_ROWS])
+        return html_table(f"{self!r}".partition("\n")[0], [*columns], rows, len(self))
 
     def __repr__(self) -> str:
         missing = f", {self.missing} missing" if self.missing else ""

@@ -46,3 +46,8 @@ class Source:
     def labels(self, configuration: str) -> bool:
         """Whether a configuration of that label is meant."""
         return self.id in ("", configuration)
+
+
+def is_from_no_file(experiment: str) -> bool:
+    """Tell whether an experiment is from a prompt or a notebook: ``<stdin>::experiment``."""
+    return os.path.basename(experiment.partition("::")[0]).startswith("<")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pytest_memento.fingerprint.arrays import Parts
 from pytest_memento.fingerprint.code import Code, Codebase
 from pytest_memento.fingerprint.functions import Digest, digest_text
+from pytest_memento.fingerprint.modules import is_own, spec_of
 from pytest_memento.fingerprint.values import StandIn, digest_named, digest_value, parts_of
 
 __all__ = [
@@ -16,5 +17,7 @@ __all__ = [
     "digest_named",
     "digest_text",
     "digest_value",
+    "is_own",
     "parts_of",
+    "spec_of",
 ]

@@ -13,9 +13,10 @@ from __future__ import annotations
 
 import sys
 import types
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 
 from pytest_memento.errors import FingerprintError
 from pytest_memento.fingerprint.definitions import Definitions, Part
@@ -27,9 +28,19 @@ from pytest_memento.fingerprint.functions import (
     find_node,
     unwrap_function,
 )
+from pytest_memento.fingerprint.living import (
+    Finding,
+    class_findings,
+    closure_findings,
+    function_findings,
+    imports_of,
+    is_living,
+    source_says,
+    value_findings,
+)
 from pytest_memento.fingerprint.meaning import Definition, External, Meanings, Target, Whole
-from pytest_memento.fingerprint.modules import Module
-from pytest_memento.fingerprint.scopes import scan
+from pytest_memento.fingerprint.modules import Module, Modules, Read
+from pytest_memento.fingerprint.scopes import Import, scan
 from pytest_memento.pause import without_gc
 
 
@@ -53,10 +64,22 @@ class Codebase:
     Make a new one for each session: it does not notice edits.
 
     :param root: the project; below it, modules are told apart by where they are.
+    :param main: the file that runs as a script, if experiments are taken from what is loaded.
+    :param read: returns the source of a file.
+    :param is_live: whether experiments are taken from what is loaded, and not found by import: then
+        a name of a module may have become something else than its source says.
     """
 
-    def __init__(self, root: Path | None = None) -> None:
-        self.meanings = Meanings(root or Path.cwd())
+    def __init__(
+        self,
+        root: Path | None = None,
+        *,
+        main: Path | None = None,
+        read: Read = Path.read_bytes,
+        is_live: bool = False,
+    ) -> None:
+        self.meanings = Meanings(Modules(root or Path.cwd(), main, read))
+        self._is_live = is_live
         self._readers = [_Reader.of(self.meanings, annotated=each) for each in (False, True)]
 
     def describe(
@@ -64,31 +87,42 @@ class Codebase:
         function: Callable[..., object],
         *,
         path: tuple[str, ...] = (),
+        is_named: bool = True,
         module: types.ModuleType | None = None,
         also: Iterable[object] = (),
         bound: Iterable[tuple[types.ModuleType, str]] = (),
         is_apart: Callable[[str], bool] = lambda _: False,
+        values: Mapping[str, object] = MappingProxyType({}),
     ) -> Code:
         """Return the code that *function* uses.
 
         :param path: where it is found in *module*: its name, after that of its class.
+        :param is_named: whether it is what its name stands for now, and not one that had it before.
         :param also: functions and classes whose code counts too.
         :param bound: names of modules that count too, as they are bound there.
         :param is_apart: whether a method of that name is an experiment itself, which counts for
             others of its class only if they name it.
+        :param values: what counts by its value, such as the arguments of a partial.
+        :raises FingerprintError: a value that the code uses has no stable digest.
         """
         also, bound = list(also), list(bound)
         with without_gc():
             source = self._source(module) if module else None
             for reader in self._readers:
                 walk = _Walk(reader, source)
-                if not (source and self._start(walk, source, path, is_apart)):
+                if not is_named and isinstance(function, types.FunctionType):
+                    self._start_apart(walk, function)
+                elif not (source and self._start(walk, source, path, is_apart)):
                     self._start_at(walk, function, is_apart)
+                for name, value in values.items():
+                    self._take(walk, value_findings(name, value))
                 for each in also:
                     self._start_at(walk, each, is_apart)
                 for owner, name in bound:
                     self._start_by_name(walk, owner, name)
                 walk.finish()
+                while self._is_live and self._look_again(walk):
+                    walk.finish()
                 if not walk.reads_annotations:
                     break
             return walk.code()
@@ -125,9 +159,12 @@ class Codebase:
         for target in self.meanings.resolve(module, name) if module else ():
             walk.reach(target)
 
-    def _start_at(self, walk: _Walk, value: object, is_apart: Callable[[str], bool]) -> None:
+    def _start_at(self, walk: _Walk, given: object, is_apart: Callable[[str], bool]) -> None:
         """Start at a function or class, by the name it says it has."""
-        value = _code_of(value)
+        value = _code_of(given)
+        if is_living(given) or is_living(value):
+            self._start_living(walk, given if is_living(given) else value)
+            return
         name, file = module_name(value), _file_of(value)
         module = self._read(file, name)
         path = tuple(value.__qualname__.partition(".<locals>")[0].split("."))
@@ -136,8 +173,87 @@ class Codebase:
         started = module is not None and self._start(walk, module, path, is_apart)
         if isinstance(value, types.FunctionType) and ("<" in value.__qualname__ or not started):
             walk.add(_part_of_function(value, module, walk.definitions))
+            if module is not None:
+                self._take(walk, closure_findings(value))
         elif not started and module is None and name != "builtins":
             walk.reach(External(name))
+
+    # -- code by what it is now --------------------------------------------------------------------
+
+    def _start_apart(self, walk: _Walk, function: types.FunctionType) -> None:
+        """Start at a function itself, whatever has its name now."""
+        if is_living(function):
+            self._start_living(walk, function)
+            return
+        module = self._read(function.__code__.co_filename, module_name(function))
+        if module is not None:
+            walk.touch(module)
+        walk.add(_part_of_function(function, module, walk.definitions))
+        self._take(walk, closure_findings(function))
+
+    def _start_living(self, walk: _Walk, value: object) -> None:
+        if walk.is_met(value):
+            return
+        if isinstance(value, types.FunctionType):
+            self._take(walk, function_findings(value))
+            for name, inner, attributes in imports_of(value):
+                for target in self.meanings.resolve_import(Import(name, inner), attributes):
+                    walk.reach(target)
+        elif isinstance(value, type):
+            self._take(walk, class_findings(value))
+
+    def _take(self, walk: _Walk, findings: Iterable[Finding]) -> None:
+        """Take what was found of living code into the manifest, and follow it."""
+        for finding in findings:
+            walk.add(Part(finding.name, finding.digest, ()))
+            for value, attributes in finding.uses:
+                self._use(walk, value, attributes)
+
+    def _use(self, walk: _Walk, value: object, attributes: tuple[str, ...]) -> None:
+        if isinstance(value, types.ModuleType):
+            for target in self.meanings.resolve_import(Import(value.__name__), attributes):
+                walk.reach(target)
+        elif not walk.is_met(value, "use"):
+            if isinstance(value, types.FunctionType) and not is_living(value):
+                self._use_function(walk, value)
+            else:
+                self._start_at(walk, value, lambda _: False)
+
+    def _use_function(self, walk: _Walk, function: types.FunctionType) -> None:
+        """Follow a function that stands in a file: of others, only what it was made around."""
+        if self._read(function.__code__.co_filename, module_name(function)) is not None:
+            self._start_at(walk, function, lambda _: False)
+            self._take(walk, closure_findings(function))
+            return
+        walk.reach(External(module_name(function)))
+        if (inner := getattr(function, "__wrapped__", None)) is not None:
+            self._use(walk, inner, ())
+
+    def _look_again(self, walk: _Walk) -> bool:
+        """Take in what has become of the names that were met; tell whether there was any."""
+        found = False
+        for target in walk.new_names():
+            name, value = f"{target.module.label}.{target.name}", self._now(target)
+            if value is not _UNKNOWN and not walk.says(target, value):
+                found = True
+                if isinstance(value, types.FunctionType):
+                    self._start_apart(walk, value)
+                else:
+                    self._take(walk, value_findings(f"{name} (now)", value))
+        return found
+
+    def _now(self, target: Definition) -> object:
+        """Return what a name of a module stands for now, if the module is loaded."""
+        modules = self.meanings.modules
+        name = "__main__" if target.module.path == modules.main else target.module.name
+        loaded = sys.modules.get(name)
+        file = getattr(loaded, "__file__", None)
+        if loaded is None or not isinstance(file, str) or Path(file) != target.module.path:
+            return _UNKNOWN
+        return vars(loaded).get(target.name, _UNKNOWN)
+
+
+_UNKNOWN = object()
 
 
 def _part_of_function(
@@ -186,6 +302,7 @@ class _Walk:
         self.definitions = reader.definitions
         self.reads_annotations = False
         self._meanings = reader.definitions.meanings
+        self._main = self._meanings.modules.main
         self._imports = reader.imports
         self._home = home
         self._packages: set[str] = set()
@@ -195,6 +312,27 @@ class _Walk:
         self._added: set[Part] = set()
         self._touched: set[Module] = set()
         self._effects: dict[Definition, list[Part]] = {}
+        self._met: dict[tuple[int, str], object] = {}
+        self._looked_at: set[Target] = set()
+
+    def is_met(self, value: object, why: str = "") -> bool:
+        """Tell whether living code was met before; from now on it was."""
+        is_met = (id(value), why) in self._met
+        self._met[id(value), why] = value
+        return is_met
+
+    def new_names(self) -> list[Definition]:
+        """Return the names of modules that were reached since this was asked last."""
+        new = [each for each in self._seen - self._looked_at if isinstance(each, Definition)]
+        self._looked_at |= self._seen
+        return sorted(new, key=lambda each: (each.module.place, each.name))
+
+    def says(self, target: Definition, value: object) -> bool:
+        """Tell whether the source of a name says all of what it stands for now."""
+        is_main = target.module.path == self._main
+        if target in self._effects and not is_main and not isinstance(value, types.FunctionType):
+            return True  # what importing the modules does to it counts anyway
+        return source_says(target.module, target.name, value, is_main=is_main)
 
     def reach(self, target: Target) -> None:
         """Come to something that is used."""

@@ -11,7 +11,6 @@ import ast
 import builtins
 import functools
 from collections.abc import Iterator
-from pathlib import Path
 from typing import NamedTuple, TypeAlias
 
 from pytest_memento.fingerprint.modules import STAR, Module, Modules
@@ -54,8 +53,8 @@ _MOST_STEPS = 32
 class Meanings:
     """Looks up names in the user's modules."""
 
-    def __init__(self, root: Path) -> None:
-        self.modules = Modules(root)
+    def __init__(self, modules: Modules) -> None:
+        self.modules = modules
         self._resolved: dict[tuple[Module, str, tuple[str, ...]], tuple[Target, ...]] = {}
         self._resolved_imports: dict[tuple[Import, tuple[str, ...]], tuple[Target, ...]] = {}
 
@@ -69,7 +68,8 @@ class Meanings:
             self._resolved[key] = tuple(dict.fromkeys(found))
         return self._resolved[key]
 
-    def _resolve_import(self, origin: Import, attributes: tuple[str, ...]) -> tuple[Target, ...]:
+    def resolve_import(self, origin: Import, attributes: tuple[str, ...]) -> tuple[Target, ...]:
+        """Return what is imported from somewhere, with attributes of it."""
         key = origin, attributes
         if key not in self._resolved_imports:
             found = _Search(self.modules).imported(origin, attributes)
@@ -79,7 +79,7 @@ class Meanings:
     def resolve_read(self, module: Module, read: Read) -> tuple[Target, ...]:
         """Return what a definition in *module* reads."""
         if isinstance(read.root, Import):
-            return self._resolve_import(read.root, read.attributes)
+            return self.resolve_import(read.root, read.attributes)
         return self.resolve(module, read.root, read.attributes)
 
     def all_of(self, module: Module) -> Iterator[Target]:

@@ -15,17 +15,21 @@ import os
 import site
 import sys
 import sysconfig
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from importlib import metadata
 from importlib.machinery import ModuleSpec, PathFinder
 from pathlib import Path
+from typing import TypeAlias
 
 from pytest_memento.fingerprint.scopes import COMPREHENSIONS, Import, absolute, imports_of
 from pytest_memento.fingerprint.syntax import does_nothing
 
 STAR = "*"
 _OWN = Path(__file__).parents[1]
+
+Read: TypeAlias = Callable[[Path], bytes]
+"""Returns the source of a file, or raises :class:`OSError`."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -69,6 +73,7 @@ class Module:
     :param settled: name -> how many statements stand before the last that binds it for sure.
     :param imported: all modules that it imports when it is imported.
     :param units: all statements but imports.
+    :param guarded: what is bound where it runs as a script, by ``if __name__ == "__main__"``.
     """
 
     name: str
@@ -84,6 +89,7 @@ class Module:
     settled: dict[str, int] = field(default_factory=dict)
     imported: dict[str, None] = field(default_factory=dict)
     units: list[Unit] = field(default_factory=list)
+    guarded: set[str] = field(default_factory=set)
 
     @property
     def is_package(self) -> bool:
@@ -95,10 +101,14 @@ class Modules:
     """Finds the user's modules by name or file, and reads each once.
 
     :param root: the project.
+    :param main: the file that runs as a script, if that matters.
+    :param read: returns the source of a file.
     """
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, main: Path | None = None, read: Read = Path.read_bytes) -> None:
         self._root = root
+        self.main = main
+        self._source_of = read
         self._by_path: dict[Path, Module | None] = {}
         self._by_name: dict[str, Module | None] = {}
 
@@ -114,7 +124,7 @@ class Modules:
         loaded = sys.modules.get(name)
         if loaded is not None:
             return getattr(loaded, "__file__", None) is None and hasattr(loaded, "__path__")
-        spec = _spec(name)
+        spec = spec_of(name)
         return spec is not None and spec.origin is None
 
     def read(self, path: Path, name: str) -> Module | None:
@@ -124,8 +134,19 @@ class Modules:
         """
         if path not in self._by_path:
             place = self._place(path, name)
-            self._by_path[path] = _read(path, name, place) if is_own(path) else None
+            self._by_path[path] = self._read(path, name, place) if is_own(path) else None
         return self._by_path[path]
+
+    def _read(self, path: Path, name: str, place: str) -> Module | None:
+        try:
+            source = self._source_of(path)
+            tree = ast.parse(source)
+        except (OSError, SyntaxError, ValueError, RecursionError, MemoryError):
+            return None
+        module = _module(source, tree, path, name, place)
+        if path == self.main:
+            _bind_guarded(tree, module)
+        return module
 
     def _place(self, path: Path, name: str) -> str:
         """Return where a file is in the project, elsewhere its name: not where the project is."""
@@ -174,11 +195,11 @@ def _locate(name: str) -> Path | None:
     if loaded is not None:
         file = getattr(loaded, "__file__", None)
         return Path(file) if isinstance(file, str) else None
-    spec = _spec(name)
+    spec = spec_of(name)
     return Path(spec.origin) if spec and spec.origin and spec.has_location else None
 
 
-def _spec(name: str) -> ModuleSpec | None:
+def spec_of(name: str) -> ModuleSpec | None:
     """Find a module along its packages; :func:`importlib.util.find_spec` would import these."""
     search: Sequence[str] | None = None
     spec = None
@@ -212,12 +233,7 @@ def _search_path(name: str, spec: ModuleSpec | None) -> Sequence[str] | None:
     return spec.submodule_search_locations if spec else None
 
 
-def _read(path: Path, name: str, place: str) -> Module | None:
-    try:
-        source = path.read_bytes()
-        tree = ast.parse(source)
-    except (OSError, SyntaxError, ValueError, RecursionError, MemoryError):
-        return None
+def _module(source: bytes, tree: ast.Module, path: Path, name: str, place: str) -> Module:
     is_package = path.stem == "__init__"
     label = path.parent.name if is_package else path.stem
     package = name if is_package else name.rpartition(".")[0]
@@ -227,6 +243,21 @@ def _read(path: Path, name: str, place: str) -> Module | None:
     for number, unit in enumerate(_units(tree.body, ())):
         _place(unit, module, number)
     return module
+
+
+def _bind_guarded(tree: ast.Module, module: Module) -> None:
+    """Note what is bound under ``if __name__ == "__main__"``: it counts for who uses it."""
+    for test in tree.body:
+        if not (isinstance(test, ast.If) and _is_for_script(test.test)):
+            continue
+        for unit in _units(test.body, (test.test,)):
+            if isinstance(unit.statement, (ast.Import, ast.ImportFrom)):
+                for name, target in imports_of(unit.statement, module.package):
+                    module.imports.setdefault(name, []).append(target)
+            elif not does_nothing(unit.statement):
+                for name in dict.fromkeys(_bound(unit.statement)):
+                    module.bindings.setdefault(name, []).append(unit)
+                    module.guarded.add(name)
 
 
 def _units(body: Iterable[ast.stmt], conditions: tuple[ast.AST, ...]) -> Iterator[Unit]:
@@ -276,10 +307,17 @@ def _units_of_try(statement: ast.stmt, conditions: tuple[ast.AST, ...]) -> Itera
 def _is_for_others(test: ast.expr) -> bool:
     """Tell whether a block is for type checkers or for ``python file.py`` only."""
     if isinstance(test, ast.Compare):
-        names = [each.id for each in (test.left, *test.comparators) if isinstance(each, ast.Name)]
-        return "__name__" in names and isinstance(test.ops[0], (ast.Eq, ast.Is))
+        return _is_for_script(test)
     name = test.attr if isinstance(test, ast.Attribute) else getattr(test, "id", "")
     return name == "TYPE_CHECKING"
+
+
+def _is_for_script(test: ast.expr) -> bool:
+    """Tell whether a test is ``__name__ == "__main__"``."""
+    if not isinstance(test, ast.Compare):
+        return False
+    names = [each.id for each in (test.left, *test.comparators) if isinstance(each, ast.Name)]
+    return "__name__" in names and isinstance(test.ops[0], (ast.Eq, ast.Is))
 
 
 def _place(unit: Unit, module: Module, number: int) -> None:

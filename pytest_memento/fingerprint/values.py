@@ -458,7 +458,7 @@ def _describe_special_form(value: Any) -> Parts:
     return Parts("class", {"__module__": "typing", "__qualname__": value._name})
 
 
-_NO_MEMBERS = frozenset(
+NO_MEMBERS = frozenset(
     {"__dict__", "__weakref__", "__module__", "__qualname__", "__doc__", "__annotations__"}
     | {"__firstlineno__", "__static_attributes__", "__annotate__", "__annotate_func__"}
     | {"__annotations_cache__", "__dataclass_fields__", "__dataclass_params__", "__slotnames__"}
@@ -538,10 +538,10 @@ def _describe_class(value: type) -> Parts:
     inside = {
         f".{name}": member
         for name, member in vars(value).items()
-        if name not in _NO_MEMBERS and not _is_generated(member)
+        if name not in NO_MEMBERS and not _is_generated(member)
     }
     annotations: object = vars(value).get("__annotations__", {})
-    more = {"bases": value.__bases__, "annotations": annotations, "fields": _fields(value)}
+    more = {"bases": value.__bases__, "annotations": annotations, "fields": made_anew(value)}
     return Parts("local class", {**named.named, **inside, **more})
 
 
@@ -562,7 +562,7 @@ def _is_generated(member: object) -> bool:
     return isinstance(member, types.FunctionType) and member.__code__.co_filename.startswith("<")
 
 
-def _fields(value: type) -> list[tuple[str, object]]:
+def made_anew(value: type) -> list[tuple[str, object]]:
     """Return the fields of a dataclass that are made anew for each object."""
     found = dataclasses.fields(value) if dataclasses.is_dataclass(value) else ()
     made = [(each.name, each.default_factory) for each in found]

@@ -2,10 +2,13 @@
 
 options         what the user asked for, read once
 collection      which functions are experiments; their items
+choices         pytest.param in a matrix
 fixtures        config, context
 code            what counts as the code of an experiment
 selection       the experiments that --memento-select keeps
 acceptance      the stale results that --memento-accept takes over
+given           an experiment that is given to the session, and not found in a file
+calling         the session that Memento(...).run starts, seen from there
 verification    the stored results that --memento-verify computes again
 care            what --memento-clear and --memento-prune remove, in place of a session
 status          what --memento-status shows, in place of a session
@@ -31,17 +34,20 @@ from __future__ import annotations
 
 import os
 from collections.abc import Generator, Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
 from pytest_memento import caching
 from pytest_memento.caching import Home
+from pytest_memento.errors import MementoError
 from pytest_memento.plugin import care, fixtures, gpus, hookspecs, options, slurm
 from pytest_memento.plugin.acceptance import Acceptance
 from pytest_memento.plugin.collection import Collection
-from pytest_memento.plugin.distribution import Controller, Worker, is_scheduled_here
+from pytest_memento.plugin.distribution import Controller, Worker, is_scheduled_here, refuse
 from pytest_memento.plugin.execution import Execution
+from pytest_memento.plugin.given import GIVEN, INPUT, Given, Nothing
 from pytest_memento.plugin.gpus import Gpus
 from pytest_memento.plugin.idle import Idling
 from pytest_memento.plugin.options import OPTIONS, Options
@@ -110,6 +116,8 @@ def pytest_configure(config: pytest.Config) -> None:
     )
     config.stash[OPTIONS] = chosen = options.read(config)
     config.stash[_BEFORE] = caching.use(Home(chosen.store, chosen.root, chosen.lock))
+    if (left := getattr(config, "workerinput", {}).get(INPUT)) is not None:
+        _take(config, Path(left))
     is_worker, is_distributed = hasattr(config, "workerinput"), _is_distributed(config)
     is_scheduled = is_scheduled_here(config) if is_worker else not is_chosen_by_user(config)
     asked = config.stash.get(ASKED, None)
@@ -123,11 +131,9 @@ def pytest_configure(config: pytest.Config) -> None:
     )
     execution = Execution(chosen, allowance)
     plugins = [*_of_all(chosen, config, execution)]
-    if not is_worker and chosen.order is None and config.getoption("memento_report"):
-        from pytest_memento.plugin.export import Export, targets
-
-        plugins.append(("export", Export(chosen, config, allowance, targets(config))))
-    if is_worker:
+    if not is_worker:
+        plugins += _of_those_who_export(chosen, config, allowance)
+    else:
         plugins += _of_workers(chosen, config, execution, is_scheduled=is_scheduled)
     if chosen.verify is not None:  # after these, so that it comes before them
         plugins.append(("verification", Verification(chosen, chosen.verify)))
@@ -137,7 +143,12 @@ def pytest_configure(config: pytest.Config) -> None:
         if chosen.order is None:  # else where its reports arrive
             plugins.append(("telling", Telling(chosen, config)))
         runs: Controller | Execution | Watching = execution
-        shortcut = Shortcut(chosen, config, is_distributed=is_distributed and is_scheduled)
+        shortcut = Shortcut(
+            chosen,
+            config,
+            is_distributed=is_distributed and is_scheduled,
+            given=config.stash.get(GIVEN, None),
+        )
         plugins.append(("shortcut", shortcut))
         if is_distributed:
             runs = Controller(chosen, config, allowance, shortcut, is_scheduled=is_scheduled)
@@ -156,12 +167,23 @@ def pytest_configure(config: pytest.Config) -> None:
         config.pluginmanager.register(plugin, f"memento-{name}")
 
 
+def _take(config: pytest.Config, left: Path) -> None:
+    """Take what the controller has left for its workers to run."""
+    try:
+        config.stash[GIVEN] = Given.load(left)
+    except MementoError as error:
+        refuse(config, str(error))
+        config.pluginmanager.register(Nothing(), "memento-nothing")
+
+
 Named = tuple[str, object]
 
 
 def _of_all(options: Options, config: pytest.Config, execution: Execution) -> Iterator[Named]:
     """Yield what every process has."""
     yield "fixtures", fixtures
+    if (given := config.stash.get(GIVEN, None)) is not None:
+        yield "given", given
     yield "collection", Collection(options, config)
     if options.select is not None:
         yield "selection", Selection(options, options.select)
@@ -174,6 +196,16 @@ def _of_all(options: Options, config: pytest.Config, execution: Execution) -> It
     yield "execution", execution
     if options.seeds:
         yield "seeding", Seeding(options)
+
+
+def _of_those_who_export(
+    options: Options, config: pytest.Config, allowance: Allowance
+) -> Iterator[Named]:
+    """Yield what writes the reports that were asked for, before the others are registered."""
+    if options.order is None and config.getoption("memento_report"):
+        from pytest_memento.plugin.export import Export, targets
+
+        yield "export", Export(options, config, allowance, targets(config))
 
 
 def _of_workers(

@@ -12,12 +12,14 @@ from typing import Any
 import pytest
 
 from pytest_memento import packages
+from pytest_memento.callables import Subject
 from pytest_memento.errors import FileError
 from pytest_memento.experiment import Describe, Manifest
 from pytest_memento.files import find, name_of
 from pytest_memento.fingerprint import Code, Codebase
-from pytest_memento.plugin import private
+from pytest_memento.plugin import fixtures, private
 from pytest_memento.plugin.files import is_experiment_name
+from pytest_memento.plugin.given import Given, given_to
 from pytest_memento.plugin.options import Options
 
 _AROUND_MODULE = ("setUpModule", "setup_module", "tearDownModule", "teardown_module")
@@ -27,9 +29,13 @@ _AROUND_FUNCTION = ("setup_function", "teardown_function")
 class Codes:
     """Describes the code of experiments; each definition of the project is read once."""
 
-    def __init__(self, options: Options) -> None:
+    def __init__(self, options: Options, given: Given | None = None) -> None:
         self._options = options
-        self._codebase = Codebase(options.root)
+        self._codebase = (
+            Codebase(options.root)
+            if given is None
+            else Codebase(options.root, main=given.main, read=given.loaded.read, is_live=True)
+        )
 
     def describe(self, metafunc: pytest.Metafunc, given: Iterable[str]) -> Describe:
         """Return what tells the manifest of a function for the code in a configuration.
@@ -50,25 +56,42 @@ class Codes:
         self, metafunc: pytest.Metafunc, given: frozenset[str], held: Sequence[object]
     ) -> Code:
         """Describe function and fixtures, with those that are only asked for while it runs."""
-        is_apart = _is_collected(metafunc.definition.parent)
+        if (own := given_to(metafunc)) is not None:
+            return self._given_code(metafunc, own.subject, held)
+        is_apart, own_fixtures = _is_collected(metafunc.definition.parent), fixtures.__name__
         known = _with_arguments(metafunc, {*metafunc.fixturenames} - given, given)
         while True:
-            fixtures = [
+            used = [
                 each
                 for name in sorted(known)
                 for each in private.fixture_definitions(metafunc, name)
+                if each.func.__module__ != own_fixtures  # which say nothing of the experiment
             ]
             code = self._codebase.describe(
                 metafunc.function,
                 path=_path(metafunc.definition),
                 module=metafunc.module,
-                also=[*(each.func for each in fixtures), *held],
-                bound=[*_set_up_by(metafunc), *_bound_to(metafunc, fixtures)],
+                also=[*(each.func for each in used), *held],
+                bound=[*_set_up_by(metafunc), *_bound_to(metafunc, used)],
                 is_apart=is_apart,
             )
             if code.fixtures - given <= known:
                 return code
             known |= _with_arguments(metafunc, code.fixtures - given, given)
+
+    def _given_code(
+        self, metafunc: pytest.Metafunc, subject: Subject, held: Sequence[object]
+    ) -> Code:
+        """Describe a callable that was given to the session: there are no fixtures to it."""
+        return self._codebase.describe(
+            subject.code,
+            path=subject.path,
+            is_named=bool(subject.path),
+            module=metafunc.module,
+            also=[*subject.also, *held],
+            is_apart=is_experiment_name,
+            values=subject.values,
+        )
 
     def _packages(self, code: Code) -> Iterator[tuple[str, str]]:
         """Yield the versions that are part of the key by ini ``memento_key_packages``."""

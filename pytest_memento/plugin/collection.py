@@ -37,6 +37,7 @@ from pytest_memento.plugin.files import (
     in_experiment_file,
     is_experiment_name,
 )
+from pytest_memento.plugin.given import GIVEN, given_to
 from pytest_memento.plugin.hits import make_hits
 from pytest_memento.plugin.options import Options
 from pytest_memento.plugin.sources import MATRIX, Sources, misspelt_mark, why_no_matrix
@@ -71,12 +72,13 @@ class Collection:
 
     def __init__(self, options: Options, config: pytest.Config) -> None:
         self.options = options
+        self._given = config.stash.get(GIVEN, None)
         self.excluded = 0
         self.removed: dict[str, list[str]] = {}
         """Experiment -> stems of stored results whose configuration is not in its matrix."""
         self._hook = config.hook.pytest_memento_fingerprint
         self._sources = Sources(self.stand_in)
-        self._codes = Codes(options)
+        self._codes = Codes(options, self._given)
         self._group: _Group | None = None
         self._use_hits = True
         self._warned_of_store = False
@@ -207,7 +209,7 @@ class Collection:
         """Make the experiments of a function; know its hits before any item is made."""
         self._pause.enter_context(without_gc())  # until all is collected
         describe = self._codes.describe(metafunc, expansion.names)
-        experiments = experiments_of(_name_of(metafunc), expansion.cases, describe)
+        experiments = self._experiments(_name_of(metafunc), expansion.cases, describe)
         skips = has_skip_mark(metafunc.definition.iter_markers())
         simple = set(scopes.values()) == {"function"} and not private.is_parametrized(metafunc)
         if skips or self.options.verify or not (simple and self._use_hits and self.options.reads):
@@ -216,6 +218,12 @@ class Collection:
         made = [bound.experiment.case for bound in bounds if not bound.is_light]
         # At least one is made in full: the others take after it.
         return _Group(describe, experiments, made or expansion.cases[:1], scopes, bounds)
+
+    def _experiments(
+        self, name: str, cases: Sequence[Case], describe: Describe
+    ) -> list[Experiment]:
+        known = self._given.known(cases) if self._given is not None else None
+        return known if known is not None else experiments_of(name, cases, describe)
 
     def _looked_up(self, experiments: Sequence[Experiment]) -> list[Bound]:
         if not experiments:
@@ -244,7 +252,7 @@ class Collection:
         """Give each item its experiment, and look all of them up in one go."""
         cases = [self._case(item) for item in items]
         name = group.experiments[0].key.experiment
-        experiments = experiments_of(name, cases, group.describe)
+        experiments = self._experiments(name, cases, group.describe)
         for item, bound in zip(items, self._looked_up(experiments), strict=True):
             item.stash[BOUND] = bound
         _group_by_value(items, group.scopes)
@@ -289,6 +297,8 @@ def _may_be_experiment(metafunc: pytest.Metafunc) -> bool:
 
 def _is_certain(metafunc: pytest.Metafunc) -> bool:
     """Whether a function is an experiment if there is a matrix, whatever the matrix holds."""
+    if given_to(metafunc) is not None:
+        return True
     if _in_our_file(metafunc) and is_experiment_name(metafunc.function.__name__):
         return True
     marks = metafunc.definition.iter_markers("memento")

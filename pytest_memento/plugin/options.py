@@ -30,6 +30,10 @@ T = TypeVar("T")
 
 NOTIFY = "MEMENTO_NOTIFY"
 """The environment variable that says who is told."""
+TYPED = pytest.StashKey[Sequence[str]]()
+"""The command line of a session that was not started by one of pytest."""
+STORE = "memento_store"
+"""The store, in what a worker of xdist is given where its own look would not tell."""
 COMMAND = "memento_command"
 """The command line, in what a worker of xdist is given."""
 FILES = ["exp_*.py", "experiment_*.py"]
@@ -351,7 +355,8 @@ def read(config: pytest.Config) -> Options:
 def _command(config: pytest.Config) -> tuple[str, ...]:
     """Return what was typed; a worker of xdist has it from its controller."""
     told = getattr(config, "workerinput", {}).get(COMMAND)
-    return masked(["pytest", *config.invocation_params.args]) if told is None else tuple(told)
+    typed = config.stash.get(TYPED, ["pytest", *config.invocation_params.args])
+    return masked(typed) if told is None else tuple(told)
 
 
 def _accept(config: pytest.Config) -> Query | Literal[""] | None:
@@ -467,6 +472,8 @@ def expression(config: pytest.Config, name: str) -> Query | None:
 def directory(config: pytest.Config) -> Path:
     """Return where the store is."""
     here = config.invocation_params.dir
+    if told := getattr(config, "workerinput", {}).get(STORE):
+        return Path(told)
     if chosen := config.getoption("memento_dir") or os.environ.get(ENVIRONMENT):
         return _absolute(chosen, here)
     if chosen := config.getini("memento_dir"):

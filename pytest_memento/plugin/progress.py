@@ -18,7 +18,7 @@ from pytest_memento.plugin import private
 from pytest_memento.plugin.bound import BOUND
 from pytest_memento.ticker import Ticker
 
-_DRAWN_EACH = 0.5
+DRAWN_EACH = 0.5
 """Seconds after which the line on a terminal is drawn again."""
 
 
@@ -118,8 +118,8 @@ class Progress:
 
     def __init__(self, config: pytest.Config, state: Callable[[], State], every: float) -> None:
         self.config = config
-        self._state = state
-        self._every = every
+        self.state = state
+        self.every = every
         self._screen: _Screen | None = None
 
     @pytest.hookimpl(wrapper=True, trylast=True)
@@ -130,7 +130,7 @@ class Progress:
         if descriptor is None:
             return (yield)
         screen = _Screen(reporter, descriptor, in_place=self._in_place(reporter))
-        pause = _DRAWN_EACH if screen.in_place else self._every
+        pause = DRAWN_EACH if screen.in_place else self.every
         ticker = Ticker(lambda: self._show(screen), pause, "memento-progress")
         ticker.start()
         self._screen = screen
@@ -157,7 +157,7 @@ class Progress:
         return (
             reporter is not None
             and is_ours
-            and self._every > 0
+            and self.every > 0
             and self.config.get_verbosity() >= 0
             and not self.config.option.collectonly
         )
@@ -176,7 +176,7 @@ class Progress:
     def _show(self, screen: _Screen) -> None:
         # What is shown must never end what is done.
         with contextlib.suppress(Exception):
-            state = self._state()
+            state = self.state()
             if state.now.running or state.now.elsewhere or state.now.queued:
                 screen.show(lambda width: state.line(datetime.now().astimezone(), width))
 

@@ -24,8 +24,9 @@ from pytest_memento import container
 from pytest_memento.errors import DamagedError
 from pytest_memento.plugin import private
 from pytest_memento.plugin.bound import BOUND
+from pytest_memento.plugin.given import Given
 from pytest_memento.plugin.hits import is_hit
-from pytest_memento.plugin.options import Options
+from pytest_memento.plugin.options import Cache, Options
 from pytest_memento.plugin.reports import Ended, told
 
 Sources = Mapping[str, int]
@@ -35,10 +36,21 @@ _CHOOSING = ("keyword", "markexpr", "deselect", "ignore", "ignore_glob", "lf", "
 
 
 class Shortcut:
-    """Has the controller collect where no worker will be needed."""
+    """Has the controller collect where no worker will be needed.
 
-    def __init__(self, options: Options, config: pytest.Config, *, is_distributed: bool) -> None:
+    :param given: the experiment, if it is at hand: then collecting costs nothing.
+    """
+
+    def __init__(
+        self,
+        options: Options,
+        config: pytest.Config,
+        *,
+        is_distributed: bool,
+        given: Given | None = None,
+    ) -> None:
         self.options = options
+        self._given = given
         self._is_distributed = is_distributed
         self.config = config
         self.sources: Sources = {}
@@ -51,8 +63,9 @@ class Shortcut:
     def pytest_configure(self) -> None:
         """Put xdist off before it sets itself up, if all will be stored."""
         option = self.config.option
-        wanted = self._is_distributed and self.options.reads and self.options.verify is None
-        if wanted and self._was_complete():
+        wanted = self.options.reads and self.options.verify is None
+        is_tried = self._given is not None or (wanted and self._was_complete())
+        if self._is_distributed and is_tried:
             self._distribution, option.dist = option.dist, "no"
 
     @pytest.hookimpl(tryfirst=True)
@@ -67,13 +80,23 @@ class Shortcut:
         result = yield
         if not self._distribution or session.testsfailed:
             return result
-        if all(BOUND in i.stash and is_hit(i, i.stash[BOUND]) for i in session.items):
+        missing = sum(not self._is_done(item) for item in session.items)
+        if not missing:
             return result
+        if self._given is not None:
+            self._given.leave_for_workers(self.config, missing)
         self._path.unlink(missing_ok=True)
         session.items = []
         session.testscollected = 0
         private.begin_distribution(session)
         return result
+
+    def _is_done(self, item: pytest.Item) -> bool:
+        """Tell whether an item needs no worker."""
+        if self._given is not None and self.options.cache is Cache.ONLY:
+            return True
+        bound = item.stash.get(BOUND, None)
+        return bound is not None and self.options.reads and is_hit(item, bound)
 
     # -- remembering -------------------------------------------------------------------------------
 
@@ -89,6 +112,8 @@ class Shortcut:
 
     def pytest_sessionfinish(self, exitstatus: int) -> None:
         """Remember whether the next session like this has anything to run."""
+        if self._given is not None:  # what it is called with is not on the command line
+            return
         is_complete = exitstatus == pytest.ExitCode.OK and self._is_complete and self._has_ended
         if not (is_complete and self.options.writes):
             return

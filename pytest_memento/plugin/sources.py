@@ -5,9 +5,8 @@ The order is: marker, nearest ``matrix`` fixture, module variable.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 import pytest
 
@@ -15,10 +14,11 @@ from pytest_memento.config import nearest
 from pytest_memento.errors import MatrixError
 from pytest_memento.fingerprint import StandIn
 from pytest_memento.labels import one_line
-from pytest_memento.matrix import Choice, Expansion, expand
+from pytest_memento.matrix import Expansion
 from pytest_memento.matrix.words import what as what_is
-from pytest_memento.pause import without_gc
 from pytest_memento.plugin import private
+from pytest_memento.plugin.choices import expansion_of
+from pytest_memento.plugin.given import given_to
 
 MATRIX = "matrix"
 MARK_WORDS = (MATRIX, "version", "depends", "slurm")
@@ -75,9 +75,11 @@ class Sources:
 
     def find(self, metafunc: pytest.Metafunc) -> Source | None:
         """Return the matrix of a function: marker, nearest fixture, module variable."""
+        if (given := given_to(metafunc)) is not None:
+            return Source(given.expansion)
         marks = metafunc.definition.iter_markers("memento")
-        if given := [mark.kwargs[MATRIX] for mark in marks if MATRIX in mark.kwargs]:
-            return self._source((id(given[0]),), lambda: self._expand(given[0]))
+        if marked := [mark.kwargs[MATRIX] for mark in marks if MATRIX in mark.kwargs]:
+            return self._source((id(marked[0]),), lambda: self._expand(marked[0]))
         collector = metafunc.definition.parent
         assert isinstance(collector, (pytest.Module, pytest.Class))
         if private.visible_fixtures(metafunc.definition, MATRIX):
@@ -106,8 +108,7 @@ class Sources:
 
     def _expand(self, matrix: object) -> Source:
         try:
-            with without_gc():
-                return Source(expand(_translated(matrix), stand_in=self._stand_in))
+            return Source(expansion_of(matrix, stand_in=self._stand_in))
         except MatrixError as error:
             return Source(failed=str(error))
 
@@ -117,47 +118,3 @@ def _identity(probe: private.Probe, collector: pytest.Collector) -> tuple[object
     definitions = tuple(probe.definitions())
     looks_around = any("request" in definition.argnames for definition in definitions)
     return (*definitions, collector) if looks_around else definitions
-
-
-def _translated(matrix: Any) -> Any:
-    """Return a matrix with each ``pytest.param`` as a :class:`Choice`."""
-    if isinstance(matrix, (list, tuple)):
-        return [_translated(part) for part in matrix]
-    if not isinstance(matrix, Mapping):
-        return matrix
-    new = dict(matrix)
-    if isinstance(parameters := matrix.get("parameters"), Mapping):
-        new["parameters"] = {
-            name: _choices(values, str(name).count(",") + 1) for name, values in parameters.items()
-        }
-    if isinstance(matrix.get("include"), (list, tuple)):
-        new["include"] = [_included(entry) for entry in matrix["include"]]
-    return new
-
-
-def _choices(values: Any, width: int) -> Any:
-    if not isinstance(values, (list, tuple)):
-        return values
-    return [_choice(value, width) for value in values]
-
-
-def _included(entry: Any) -> Any:
-    if isinstance(entry, Mapping):
-        return {name: _choice(value, 1) for name, value in entry.items()}
-    choice = _choice(entry, 1)
-    if isinstance(choice, Choice):
-        return Choice(_included(choice.value), choice.label, choice.tags)
-    return entry
-
-
-def _choice(value: Any, width: int) -> Any:
-    if not isinstance(value, _ParameterSet):
-        return value
-    values = value.values
-    if width == 1 and len(values) != 1:
-        raise MatrixError(f"pytest.param has {len(values)} values where one is needed: {values!r}")
-    text = value.id if isinstance(value.id, str) else None
-    return Choice(values[0] if len(values) == 1 else tuple(values), text, tuple(value.marks))
-
-
-_ParameterSet: type[Any] = type(pytest.param(0))

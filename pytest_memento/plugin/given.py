@@ -1,0 +1,183 @@
+"""An experiment that is given to a session, by ``Memento(...).run``, and not found in a file.
+
+The session collects it in place of files, with the matrix that came with it. All that follows is
+as for any other: arguments, keys, store, claims, schedule, reports.
+"""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+import types
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pytest_memento.callables import Subject
+from pytest_memento.errors import FingerprintError, MementoError
+from pytest_memento.experiment import Experiment
+from pytest_memento.loaded import Loaded
+from pytest_memento.matrix import Case, Expansion
+from pytest_memento.plugin.bound import BOUND
+from pytest_memento.plugin.choices import expansion_of
+from pytest_memento.plugin.options import OPTIONS, STORE
+from pytest_memento.record import Key
+
+INPUT = "memento_given"
+"""The file with the experiment, in what a worker of xdist is given."""
+
+
+@dataclass
+class Given:
+    """An experiment with its matrix.
+
+    :param subject: the function, and what is known of it.
+    :param matrix: as the user wrote it.
+    :param expansion: its configurations.
+    :param loaded: knows the source of modules as it was when they were loaded.
+    :param keys: of the configurations, where another process has found them out.
+    """
+
+    subject: Subject
+    matrix: Any
+    expansion: Expansion
+    loaded: Loaded = field(default_factory=Loaded)
+    keys: Sequence[tuple[Key, Mapping[str, str]]] = ()
+    experiments: list[Experiment] = field(default_factory=list)
+    refused: BaseException | None = None
+    """Why there are no experiments."""
+    unpicklable: MementoError | None = None
+    """Why workers cannot run them."""
+    _left: Path | None = None
+
+    @classmethod
+    def load(cls, path: Path) -> Given:
+        """Read what the controller has left for its workers."""
+        from pytest_memento import bundle  # which imports cloudpickle
+
+        held = bundle.load(path)
+        expansion = expansion_of(held.matrix)
+        return cls(held.subject, held.matrix, expansion, keys=held.keys)
+
+    def dump(self) -> bytes:
+        """Return what workers need.
+
+        :raises MementoError: it cannot be pickled.
+        """
+        from pytest_memento import bundle  # which imports cloudpickle
+
+        keys = [(each.key, each.manifest) for each in self.experiments]
+        return bundle.dump(bundle.Bundle(self.subject, self.matrix, keys))
+
+    @property
+    def main(self) -> Path | None:
+        """The file that runs as a script, if the experiment is from it."""
+        import __main__
+
+        file = getattr(__main__, "__file__", None)
+        source = self.subject.source
+        return source if source is not None and file and source == Path(file).absolute() else None
+
+    def known(self, cases: Sequence[Case]) -> list[Experiment] | None:
+        """Return the experiments of cases whose keys are known."""
+        if len(cases) != len(self.keys):
+            return None
+        return [
+            Experiment(key, case, manifest)
+            for case, (key, manifest) in zip(cases, self.keys, strict=True)
+        ]
+
+    def leave_for_workers(self, config: pytest.Config, missing: int) -> None:
+        """Write down what workers need; have no more of them than there is to do.
+
+        :raises pytest.UsageError: it cannot be pickled.
+        """
+        try:
+            self.loaded.refuse_changes()
+            content = self.dump()
+        except MementoError as error:
+            self.unpicklable = error
+            raise pytest.UsageError(str(error)) from error
+        config.option.tx = config.option.tx[:missing]
+        # In a directory of our own: who can write there runs code in the workers.
+        directory = tempfile.mkdtemp(prefix="memento-given-")
+        config.add_cleanup(lambda: shutil.rmtree(directory, ignore_errors=True))
+        self._left = Path(directory) / "experiment.pickle"
+        self._left.write_bytes(content)
+
+    # -- hooks -------------------------------------------------------------------------------------
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_collection(self, session: pytest.Session) -> bool:
+        """Collect it in place of what the command line names."""
+        place = self.subject.place
+        path = Path(place) if not place.startswith("<") else Path.cwd() / place
+        module: GivenModule = GivenModule.from_parent(session, path=path, given=self)
+        session.collect = lambda: iter([module])  # type: ignore[method-assign]
+        session.perform_collect([])
+        return True
+
+    @pytest.hookimpl(optionalhook=True)
+    def pytest_configure_node(self, node: Any) -> None:
+        """Tell a worker of xdist where the experiment is, and the store."""
+        node.workerinput[INPUT] = str(self._left)
+        node.workerinput[STORE] = str(node.config.stash[OPTIONS].store.root)
+
+
+GIVEN = pytest.StashKey[Given]()
+
+
+class Nothing:
+    """Collects nothing, where a worker has nothing to run."""
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_collection(self, session: pytest.Session) -> bool:
+        """Collect nothing in place of what the command line names."""
+        session.perform_collect([])
+        return True
+
+
+class GivenModule(pytest.Module):
+    """Stands for the file of the experiment, which nobody imports."""
+
+    def __init__(self, *, given: Given, **more: Any) -> None:
+        super().__init__(**more)
+        self.given = given
+        module = types.ModuleType(given.subject.module)
+        if given.subject.source is not None:
+            module.__file__ = str(given.subject.source)
+        setattr(module, given.subject.name, given.subject.function)  # where its items look for it
+        self.obj = module
+
+    def funcnamefilter(self, name: str) -> bool:  # noqa: ARG002
+        """Whether a function is collected: there is only the one."""
+        return True
+
+    def collect(self) -> list[pytest.Item | pytest.Collector]:
+        """Make the items of the experiment.
+
+        :raises CollectError: it cannot be run with its matrix.
+        """
+        given = self.given
+        try:
+            made: Any = self.ihook.pytest_pycollect_makeitem(
+                collector=self, name=given.subject.name, obj=given.subject.function
+            )
+        except self.CollectError as error:
+            given.refused = error
+            raise
+        except (FingerprintError, MementoError) as error:
+            given.refused = error
+            raise self.CollectError(str(error)) from None
+        items = [item for item in made if BOUND in item.stash]
+        given.experiments = [item.stash[BOUND].experiment for item in items]
+        return items
+
+
+def given_to(metafunc: pytest.Metafunc) -> Given | None:
+    """Return what a function was given with, if it was."""
+    parent = metafunc.definition.parent
+    return parent.given if isinstance(parent, GivenModule) else None

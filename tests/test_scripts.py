@@ -1,0 +1,400 @@
+"""``Memento(...).run`` in scripts and at prompts: real processes, as users start them."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+import time
+from pathlib import Path
+
+import pytest
+
+ENVIRONMENT = {
+    name: value
+    for name, value in os.environ.items()
+    if not name.startswith(("MEMENTO_", "PYTEST_", "COV_"))
+}
+
+
+class Project:
+    """A directory in which somebody types."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def write(self, name: str, source: str) -> None:
+        (self.path / name).write_text(textwrap.dedent(source))
+
+    def python(self, *arguments: str, text: str | None = None) -> str:
+        done = subprocess.run(
+            [sys.executable, *arguments],
+            check=False,
+            input=None if text is None else textwrap.dedent(text),
+            cwd=self.path,
+            env=ENVIRONMENT,
+            capture_output=True,
+            text=True,
+            timeout=120,
+        )
+        return f"{done.stdout}{done.stderr}"
+
+    def pytest(self, *arguments: str) -> str:
+        return self.python("-m", "pytest", "-p", "no:randomly", *arguments)
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Project:
+    return Project(tmp_path)
+
+
+SCRIPT = """
+import helpers
+from pytest_memento import Memento
+
+LIMIT = 100
+
+class Model:
+    def __init__(self, x):
+        self.x = x
+
+def scaled(x):
+    return min(helpers.scale(x), LIMIT)
+
+def experiment(context, config):
+    print("computing", config.x)
+    if config.x == 3:
+        raise ValueError("three")
+    return Model(scaled(config.x))
+
+matrix = {"parameters": {"x": [1, 2, 3, 4]}}
+results = Memento(experiment, num_workers=WORKERS).run(matrix)
+for result in results:
+    value = result.error or (result.value.x, type(result.value) is Model)
+    print(result.id, result.was_cached, value)
+"""
+HELPERS = """
+def scale(x):
+    return 10 * x
+"""
+
+
+@pytest.mark.parametrize("workers", ["1", "2", "None"])
+def test_a_script(workers: str, project: Project, xdist: None) -> None:
+    project.write("helpers.py", HELPERS)
+    project.write("run.py", SCRIPT.replace("WORKERS", workers))
+    first = project.python("run.py")
+    assert "x=1 False (10, True)" in first
+    assert "x=3 False ValueError: three" in first
+    assert "memento: 4 experiments: 3 passed, 1 failed in " in first
+    assert "computing" not in first
+    second = project.python("run.py")
+    assert "x=1 True (10," in second
+    assert "x=3 False ValueError: three" in second
+    project.write("helpers.py", HELPERS.replace("10", "5"))
+    assert "x=1 False (5, " in project.python("run.py")
+
+
+EXPERIMENTS = """
+import pytest
+from pytest_memento import Config, Context, Memento
+
+matrix = {"parameters": {"x": [1, 2, 3]}, "settings": {"n": 5}}
+
+def scale(x, factor=2):
+    return factor * x
+
+def experiment(context: Context, config: Config):
+    return scale(config.x) + config.settings.n
+
+class ExperimentOfClass:
+    def experiment(self, config):
+        return config.x
+
+@pytest.mark.memento(version=3)
+def experiment_async(x):
+    return x
+
+if __name__ == "__main__":
+    results = Memento(experiment).run(matrix)
+    print("cached", sum(result.was_cached for result in results))
+    results = Memento(experiment_async).run(matrix)
+    print("cached", sum(result.was_cached for result in results))
+"""
+
+
+def test_scripts_and_pytest_serve_each_other(project: Project, xdist: None) -> None:
+    project.write("exp_both.py", EXPERIMENTS)
+    assert project.python("exp_both.py").count("cached 0\n") == 2
+    assert "3 passed, 6 cached" in project.pytest("exp_both.py").replace(
+        "6 cached, 3 passed", "3 passed, 6 cached"
+    )
+    assert project.python("exp_both.py").count("cached 3\n") == 2
+
+
+def test_pytest_first_and_from_another_directory(project: Project) -> None:
+    (project.path / "pytest.ini").write_text("[pytest]\n")
+    (project.path / "deep").mkdir()
+    project.write("deep/exp_both.py", EXPERIMENTS)
+    assert "9 passed" in project.pytest("deep")
+    project.write(
+        "run.py",
+        """
+        import sys
+        sys.path.append("deep")
+        from exp_both import experiment, matrix
+        from pytest_memento import Memento
+        print([r.was_cached for r in Memento(experiment).run(matrix)])
+        """,
+    )
+    assert "[True, True, True]" in project.python("run.py")
+
+
+PROMPT = """
+from pytest_memento import Memento
+import numbers
+
+FACTOR = 2
+
+class Model:
+    bias = 0
+    def of(self, x):
+        return helper(x) + self.bias
+
+def helper(x):
+    return FACTOR * x
+
+def experiment(context, config):
+    assert isinstance(config.x, numbers.Integral)
+    return Model().of(config.x)
+
+def show():
+    matrix = {"parameters": {"x": [1, 2]}}
+    Memento(experiment).run(matrix, dry_run=True)
+    results = Memento(experiment, num_workers=WORKERS).run(matrix)
+    print("values", [result.value for result in results], [r.was_cached for r in results])
+
+show()
+"""
+
+
+@pytest.mark.parametrize("how", ["stdin", "-c"])
+def test_what_stands_in_no_file(how: str, project: Project, xdist: None) -> None:
+    def typed(text: str) -> str:
+        return project.python("-", text=text) if how == "stdin" else project.python("-c", text)
+
+    parallel, serial = (PROMPT.replace("WORKERS", number) for number in ("2", "1"))
+    assert "values [2, 4] [False, False]" in typed(parallel)
+    assert "values [2, 4] [True, True]" in typed(serial)
+    for before, after, why, values in [
+        ("FACTOR = 2", "FACTOR = 3", "code: __main__.FACTOR changed", "[3, 6]"),
+        ("bias = 0", "bias = 1", "code: __main__.Model: members changed", "[3, 5]"),
+        ("FACTOR * x", "-x", "code: __main__.helper changed", "[-1, -2]"),
+        ("Model().of(config.x)", "0", "code: __main__.experiment changed", "[0, 0]"),
+    ]:
+        shown = typed(serial.replace(before, after))
+        assert why in shown
+        assert f"values {values} [False, False]" in shown
+
+
+def test_a_script_that_changes_while_it_runs(project: Project) -> None:
+    project.write(
+        "run.py",
+        """
+        from pytest_memento import Memento
+
+        matrix = {"parameters": {"x": [1, 2]}}
+
+        def show():
+            print([result.value for result in Memento(experiment, num_workers=1).run(matrix)])
+
+        def experiment(x):
+            return FACTOR * x
+
+        for FACTOR in (1, 2):
+            show()
+
+        FACTOR = 3
+        show()
+        first = experiment
+
+        def experiment(x):
+            return -x
+
+        show()
+        if __name__ == "__main__":
+            LIMIT = 1
+
+            def experiment(x):
+                return min(x, LIMIT)
+
+            show()
+            LIMIT = 2
+            show()
+        print([result.value for result in Memento(first, num_workers=1).run(matrix)])
+        """,
+    )
+    expected = ["[1, 2]", "[2, 4]", "[3, 6]", "[-1, -2]", "[1, 1]", "[1, 2]", "[3, 6]"]
+    for _ in range(2):
+        shown = project.python("run.py").splitlines()
+        assert [line for line in shown if line.startswith("[")] == expected
+
+
+def test_workers_use_the_store_of_the_project(project: Project, xdist: None) -> None:
+    (project.path / "pytest.ini").write_text("[pytest]\ncache_dir = elsewhere\n")
+    project.write("exp_both.py", EXPERIMENTS)
+    assert project.python("exp_both.py").count("cached 0\n") == 2
+    assert project.python("exp_both.py").count("cached 3\n") == 2
+    assert (project.path / "elsewhere" / "memento" / "results").is_dir()
+    assert not (project.path / ".pytest_cache").exists()
+
+
+def test_what_cannot_be_pickled(project: Project, xdist: None) -> None:
+    script = """
+        import threading
+        from pytest_memento import Memento
+        class Pool:
+            def __init__(self):
+                self.lock = threading.Lock()
+            def __memento_key__(self):
+                return "pool"
+        pool = Pool()
+        def experiment(x):
+            return bool(pool) and x
+        results = Memento(experiment, num_workers=WORKERS).run({"parameters": {"x": [1, 2]}})
+        print("values", [result.value for result in results])
+    """
+    project.write("run.py", script.replace("WORKERS", "2"))
+    last = project.python("run.py").splitlines()[-1]
+    assert last.startswith("pytest_memento.errors.MementoError: experiment")
+    assert "cannot pickle '_thread.lock' object" in last
+    assert "workers=1" in last
+    project.write("run.py", script.replace("WORKERS", "None"))
+    shown = project.python("run.py")
+    assert "values [1, 2]" in shown
+    if os.cpu_count() != 1:
+        assert "MementoWarning: experiment" in shown
+
+
+def test_a_module_that_runs_while_it_is_imported(project: Project, xdist: None) -> None:
+    project.write(
+        "exp_eager.py",
+        """
+        from pytest_memento import Memento
+        def experiment(x):
+            return x
+        Memento(experiment, num_workers=2).run({"parameters": {"x": [1, 2]}})
+        """,
+    )
+    shown = project.python("-c", "import exp_eager")
+    assert "put it under if __name__ == '__main__'" in shown.splitlines()[-1]
+
+
+def test_a_path_that_was_added_late(project: Project, xdist: None) -> None:
+    (project.path / "lib").mkdir()
+    project.write("lib/late.py", "def experiment(x):\n    return x\n")
+    project.write(
+        "run.py",
+        """
+        import sys
+        from pytest_memento import Memento
+        matrix = {"parameters": {"x": [1, 2]}}
+        Memento(lambda x: x, num_workers=2).run(matrix)
+        sys.path.append("lib")
+        import late
+        print([result.value for result in Memento(late.experiment, num_workers=2).run(matrix)])
+        """,
+    )
+    assert "[1, 2]" in project.python("run.py")
+
+
+SLOW = """
+import sys
+import time
+from pathlib import Path
+from pytest_memento import Memento
+
+def experiment(x):
+    Path(f"began-{x}").touch()
+    time.sleep(1.5)
+    return x
+
+try:
+    Memento(experiment, num_workers=WORKERS).run({"parameters": {"x": [1, 2, 3, 4, 5, 6]}})
+except KeyboardInterrupt:
+    print("interrupted")
+    results = Memento(experiment).run({"parameters": {"x": [1, 2, 3, 4, 5, 6]}}, dry_run=True)
+"""
+
+
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_ctrl_c_lets_end_what_runs(workers: str, project: Project, xdist: None) -> None:
+    project.write("run.py", SLOW.replace("WORKERS", workers))
+    process = subprocess.Popen(
+        [sys.executable, "run.py"],
+        cwd=project.path,
+        env=ENVIRONMENT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+    )
+    _wait_for(project.path / "began-1")
+    os.killpg(process.pid, signal.SIGINT)
+    shown, _ = process.communicate(timeout=120)
+    assert "interrupted" in shown
+    assert "not run in" in shown
+    assert "{'x': 1}  cached" in shown
+    assert "{'x': 6}  new" in shown
+
+
+def test_sigterm_ends_the_process(project: Project) -> None:
+    project.write("run.py", SLOW.replace("WORKERS", "1"))
+    process = subprocess.Popen([sys.executable, "run.py"], cwd=project.path, env=ENVIRONMENT)
+    _wait_for(project.path / "began-1")
+    process.terminate()
+    assert process.wait(timeout=60) == -signal.SIGTERM
+
+
+def _wait_for(path: Path) -> None:
+    until = time.monotonic() + 60
+    while not path.exists():
+        assert time.monotonic() < until
+        time.sleep(0.02)
+
+
+CLASSIFIERS = """
+from sklearn.datasets import load_digits, load_wine
+from sklearn.linear_model import Perceptron
+from sklearn.model_selection import cross_val_score
+from sklearn.svm import SVC
+from pytest_memento import Config, Context, Memento
+
+matrix = {
+    "parameters": {"model": [SVC, Perceptron], "dataset": [load_digits, load_wine]},
+    "settings": {"n_fold": 5},
+    "exclude": [{"model": SVC, "dataset": load_digits}],
+}
+
+def experiment(context: Context, config: Config):
+    data = config.dataset()
+    scores = cross_val_score(
+        config.model(), data.data, data.target, cv=config.settings.n_fold
+    )
+    return scores.mean()
+
+if __name__ == "__main__":
+    print([result.was_cached for result in Memento(experiment).run(matrix)])
+"""
+
+
+def test_classifiers_by_both(project: Project, xdist: None) -> None:
+    pytest.importorskip("sklearn", reason="needs scikit-learn")
+    project.write("exp_classifiers.py", CLASSIFIERS)
+    assert "3 passed" in project.pytest("exp_classifiers.py")
+    assert "[True, True, True]" in project.python("exp_classifiers.py")
+    (project.path / ".pytest_cache").rename(project.path / "before")
+    assert "[False, False, False]" in project.python("exp_classifiers.py")
+    assert "3 cached" in project.pytest("exp_classifiers.py")
