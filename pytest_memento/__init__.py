@@ -23,6 +23,7 @@ from pytest_memento.errors import (
 
 if TYPE_CHECKING:
     from pytest_memento.caching import cached
+    from pytest_memento.inputs import results_of
     from pytest_memento.providers import (
         ConsoleNotificationProvider,
         DefaultNotificationProvider,
@@ -57,6 +58,7 @@ __all__ = [
     "UnstorableError",
     "cached",
     "load_results",
+    "results_of",
     "write_report",
 ]
 
@@ -67,6 +69,7 @@ _LATER = {
     "FileSystemNotificationProvider": "providers",
     "Memento": "runner",
     "NotificationProvider": "providers",
+    "results_of": "inputs",
     "Result": "results",
     "Results": "results",
     "cached": "caching",

@@ -134,13 +134,16 @@ class Config(Settings):
             return made
         return self._fingerprint
 
-    def detached(self) -> Config:
+    def detached(self, given: Mapping[str, Any] | None = None) -> Config:
         """Return a deep copy, so that one experiment cannot change the values of the next.
 
         A value that cannot be copied is shared.
+
+        :param given: parameter -> what takes the place of its value.
         """
+        given = given or {}
         return Config(
-            {name: _copy(value) for name, value in self._values.items()},
+            {n: given[n] if n in given else _copy(value) for n, value in self._values.items()},
             {name: _copy(value) for name, value in self._settings.items()},
             self._untracked,
             fingerprint=self._fingerprint,

@@ -39,13 +39,22 @@ class Context:
     :param config: the configuration.
     :param store: where checkpoint and artifacts go.
     :param root: the project, which names of data files start from.
+    :param inputs: parameter -> the stored result that is its value.
     """
 
-    def __init__(self, key: Key, config: Config, store: Store, root: Path | None = None) -> None:
+    def __init__(
+        self,
+        key: Key,
+        config: Config,
+        store: Store,
+        root: Path | None = None,
+        inputs: Mapping[str, Any] | None = None,
+    ) -> None:
         self._key = key
         self._config = config
         self._store = store
         self._root = root or Path.cwd()
+        self._inputs = dict(inputs or {})
         self._files: dict[str, Digest] = {}
         self._series: Series = {}
         self._progress: tuple[Number, Number] | None = None
@@ -56,6 +65,15 @@ class Context:
     def config(self) -> Config:
         """The configuration of this experiment."""
         return self._config
+
+    @property
+    def inputs(self) -> Mapping[str, Any]:
+        """Parameter -> the stored result of another experiment that is its value.
+
+        Each is a :class:`pytest_memento.Result`: its configuration, its metrics, the directory of
+        its files. Empty where the matrix has no :func:`pytest_memento.results_of`.
+        """
+        return dict(self._inputs)
 
     @property
     def key(self) -> str:

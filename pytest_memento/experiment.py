@@ -24,6 +24,7 @@ from pytest_memento.amounts import ago
 from pytest_memento.config import Config
 from pytest_memento.context import Context
 from pytest_memento.fingerprint import Digest, digest_value
+from pytest_memento.inputs import OF_INPUT, OF_SETTING, Input, made_from, opened
 from pytest_memento.matrix import Case
 from pytest_memento.measure import Measured, measuring
 from pytest_memento.pickling import dump
@@ -57,7 +58,8 @@ class Status(enum.Enum):
 
 Manifest: TypeAlias = Mapping[str, str]
 """What the code digest is made from: definition -> digest; beside these ``version`` -> what the
-user gave, ``package <name>`` -> version, ``file <path>`` -> digest."""
+user gave, ``package <name>`` -> version, ``file <path>`` -> digest; and what its inputs are made
+from, see :meth:`Input.__memento_code__`."""
 Describe: TypeAlias = Callable[[Sequence[object]], Manifest]
 """Returns the manifest for a configuration that holds these functions and classes."""
 
@@ -69,11 +71,23 @@ class Experiment:
     :param key: what makes its result the answer.
     :param case: the configuration and its labels.
     :param manifest: the parts of the code digest, see :data:`Manifest`.
+    :param inputs: the results of others that it is given.
     """
 
     key: Key
     case: Case
     manifest: Manifest
+    inputs: tuple[Input, ...] = ()
+
+    def as_input(self) -> Input:
+        """Return what stands for its result among the values of others."""
+        case = self.case
+        config, digests = case.config, case.digests
+        parameters, settings = describe_config(config, case.labels, digests)
+        tracked = {name: digests[name] for name in settings if name in digests}
+        return Input(
+            self.key, case.label, config, made_from(self.manifest, tracked), opened(parameters)
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,17 +117,26 @@ def experiments_of(name: str, cases: Sequence[Case], describe: Describe) -> list
     :param name: the function, as ``path/to/exp_file.py::function``.
     :param describe: tells its code; asked once for all cases with the same code in their values.
     """
-    known: dict[tuple[int, ...], tuple[Manifest, Digest]] = {}
+    known: dict[tuple[int, ...], tuple[Manifest, Digest, tuple[Input, ...]]] = {}
     made = []
     for case in cases:
         held = case.code
         ids = tuple(map(id, held))
         if ids not in known:
-            manifest = describe(held)
-            known[ids] = manifest, digest_value(dict(manifest))
-        manifest, code = known[ids]
-        made.append(Experiment(Key(name, *case.fingerprint, code), case, manifest))
+            known[ids] = _code_of(held, describe)
+        manifest, code, inputs = known[ids]
+        made.append(Experiment(Key(name, *case.fingerprint, code), case, manifest, inputs))
     return made
+
+
+def _code_of(
+    held: Sequence[object], describe: Describe
+) -> tuple[Manifest, Digest, tuple[Input, ...]]:
+    inputs = tuple(each for each in held if isinstance(each, Input))
+    manifest = {**describe([each for each in held if not isinstance(each, Input)])}
+    for each in inputs:
+        manifest |= each.__memento_code__()
+    return manifest, digest_value(manifest), inputs
 
 
 # -- looking up ------------------------------------------------------------------------------------
@@ -206,12 +229,16 @@ def _code_changes(now: Mapping[str, str], before: Mapping[str, Any]) -> Iterator
 
 def _change(name: str, before: str | None, now: str | None) -> str:
     """Say what became of an entry of the manifest."""
+    if name.startswith(OF_INPUT):
+        whose, _, rest = name.partition(": ")
+        return f"{whose}: {_change(rest, before, now)}"
     verb = "added" if before is None else "removed" if now is None else "changed"
     if name.startswith("package ") and None in (before, now):
         return f"{name} counts now ({now})" if now else f"{name} counts no more (was {before})"
     if name == "version" or name.startswith("package "):
         return f"{name} {before or 'none'} -> {now or 'none'}"
-    return f"{name} {verb}" if name.startswith("file ") else f"code: {name} {verb}"
+    is_code = not name.startswith(("file ", OF_SETTING))
+    return f"code: {name} {verb}" if is_code else f"{name} {verb}"
 
 
 # -- running ---------------------------------------------------------------------------------------
@@ -224,18 +251,24 @@ class Attempt:
     :param store: where checkpoints and artifacts go.
     :param root: the user's project, for the commit.
     :param command: the command line to record, without secrets.
+    :param inputs: parameter -> the stored result that it is given, which has a ``value``.
     """
 
     def __init__(
-        self, experiment: Experiment, store: Store, root: Path, command: Sequence[str] = ()
+        self,
+        experiment: Experiment,
+        store: Store,
+        root: Path,
+        command: Sequence[str] = (),
+        inputs: Mapping[str, Any] | None = None,
     ) -> None:
         self.experiment = experiment
         self.store = store
         self.root = root
         self.command = command
-        # A copy: what one experiment does to an estimator must not reach the next one.
-        self.config: Config = experiment.case.config.detached()
-        self.context = Context(experiment.key, self.config, store, root)
+        self._inputs = dict(inputs or {})
+        self.config = self.fresh_config()
+        self.context = Context(experiment.key, self.config, store, root, self._inputs)
         self.measured = Measured(started=time.time())
         self.returned: Any = None
         self.described: Mapping[str, Value] = {}
@@ -245,6 +278,21 @@ class Attempt:
         """Whether there is a result: a debugger may pass by the call."""
         self.failed_parts = 0
         """How many parts of it (subtests) have failed."""
+
+    def fresh_config(self) -> Config:
+        """Return the configuration with values of its own.
+
+        What one experiment does to an estimator must not reach the next one.
+
+        :raises ResultNotLoadedError: that of an input cannot be brought back.
+        """
+        given = {name: result.value for name, result in self._inputs.items()}
+        return self.experiment.case.config.detached(given)
+
+    def forget(self) -> None:
+        """Let go of what may be large, when all is said and done."""
+        self.returned = None
+        self.config = self.experiment.case.config
 
     def capturing(self, function: Callable[..., Any]) -> Callable[..., Any]:
         """Wrap *function* so that its result is kept here and ``None`` is returned.
@@ -356,6 +404,7 @@ class Attempt:
             pid=os.getpid(),
             files=self.context.files,
             seed=self.context.seed,
+            inputs=_addresses(case.config) if self.experiment.inputs else {},
             **more,
         )
 
@@ -372,8 +421,18 @@ class Attempt:
     def _keep_values(self, config: Config, described: Mapping[str, Value]) -> None:
         """Keep what JSON cannot hold, so that ``result.config`` can be had back."""
         for name, value in (*config.items(), *config.settings.items()):
-            if described[name].digest and not described[name].is_plain:
+            is_input = isinstance(value, Input)
+            if described[name].digest and not (described[name].is_plain or is_input):
                 self.store.put_value(described[name].digest, value)
+
+
+def _addresses(config: Config) -> dict[str, tuple[str, ...]]:
+    """Return parameter -> experiment, stem and store of the result that is its value."""
+    return {
+        name: (value.key.experiment, value.key.stem, *([value.store] if value.store else []))
+        for name, value in config.items()
+        if isinstance(value, Input)
+    }
 
 
 def run_async(coroutine: Coroutine[Any, Any, T]) -> T:

@@ -6,7 +6,6 @@ Files and sections are those that pytest reads (its documentation, "Configuratio
 
 from __future__ import annotations
 
-import contextlib
 import os
 import sys
 from collections.abc import Mapping
@@ -57,12 +56,16 @@ def place_for(start: Path) -> Place:
 
     :param start: an absolute path.
     """
-    with contextlib.suppress(StoreError):
+    if os.environ.get(ENVIRONMENT):
         return locate(start)
     every = (start, *start.parents)
-    found = next((each for each in every if _settings(each) is not None), None)
-    root = found or next((each for each in every if (each / "setup.py").exists()), start)
-    return Place(root / _store_of(_settings(root) or {}), root)
+    for directory in every:
+        settings = _settings(directory)
+        place = directory / _store_of(settings or {})
+        if settings is not None or place.is_dir():
+            return Place(place, directory)
+    root = next((each for each in every if (each / "setup.py").exists()), start)
+    return Place(root / _store_of({}), root)
 
 
 def _store_of(settings: Mapping[str, Any]) -> Path:

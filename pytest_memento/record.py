@@ -168,6 +168,8 @@ class Record:
     :param seed: what the run was given as ``context.seed``; ``None`` in records of old.
     :param deaths: how many processes have died of it in turn, where it failed for that.
     :param accepted: who declared the result valid for this code, when, and from which code.
+    :param inputs: parameter -> which result it was: experiment, stem, and the directory of the
+        store if that is another one.
     """
 
     key: Key
@@ -191,6 +193,7 @@ class Record:
     seed: int | None = None
     deaths: int = 0
     accepted: Mapping[str, Any] = field(default_factory=dict)
+    inputs: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
     @property
     def ended(self) -> float:
@@ -207,6 +210,7 @@ class Record:
             **data,
             **{name: _values_to_json(getattr(self, name)) for name in _VALUES},
             **self._parts_to_json(),
+            **({"inputs": {**self.inputs}} if self.inputs else {}),
         }
 
     def _parts_to_json(self) -> dict[str, Any]:
@@ -254,6 +258,7 @@ class Record:
                 parameters=described["parameters"],
                 settings=described["settings"],
                 result=described["result"],
+                inputs={name: tuple(each) for name, each in data.get("inputs", {}).items()},
                 **{name: data[name] for name in _COPIED},
                 **{name: data[name] for name in _LATER if name in data},
             )
@@ -305,7 +310,10 @@ def parts_of(value: object) -> dict[str, Value]:
     """Return what is in a dict, dicts in it opened, too: dotted name -> value.
 
     Empty for what is no dict with string keys, has too many entries, or no plain value at all.
+    What has ``__memento_parts__`` says itself.
     """
+    if callable(own := attribute(type(value), "__memento_parts__")):
+        value = own(value)
     try:
         leaves = list(islice(_leaves(value), _MOST_PARTS + 1)) if _opens(value) else []
     except Exception:

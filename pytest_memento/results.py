@@ -23,6 +23,7 @@ from pytest_memento.config import Config
 from pytest_memento.display import MOST_ROWS, html_table
 from pytest_memento.errors import MementoError, ResultNotLoadedError, StoreError
 from pytest_memento.frames import Library
+from pytest_memento.inputs import Input, Where, made_from, opened
 from pytest_memento.labels import quoted
 from pytest_memento.locate import locate
 from pytest_memento.metrics import Series
@@ -88,10 +89,19 @@ class Result:
         """
         record = self._record
         return Config(
-            {name: self._real(value) for name, value in record.parameters.items()},
+            {name: self._parameter(name, value) for name, value in record.parameters.items()},
             {name: self._real(value) for name, value in record.settings.items()},
             record.untracked,
         )
+
+    @cached_property
+    def inputs(self) -> dict[str, Result]:
+        """Parameter -> the result of another experiment that was its value.
+
+        As it is in the store now: none where it was removed.
+        """
+        found = {name: self._input(address) for name, address in self._record.inputs.items()}
+        return {name: result for name, result in found.items() if result is not None}
 
     @cached_property
     def value(self) -> Any:
@@ -202,6 +212,35 @@ class Result:
     def _details(self) -> dict[str, Any]:
         return self._store.details(self._record)
 
+    def _as_input(self) -> Input:
+        record = self._record
+        names = record.settings.keys() - {*record.untracked}
+        settings = {name: record.settings[name].digest for name in sorted(names)}
+        return Input(
+            record.key,
+            record.id,
+            Config(self.parameters, self.settings, record.untracked),
+            made_from(self._store.document(record.key.code), settings),
+            opened(record.parameters),
+            str(self._store.root.absolute()),
+        )
+
+    def _input(self, address: Sequence[str]) -> Result | None:
+        experiment, stem, *root = address
+        store = Store(Path(root[0]), shared=self._store.shared) if root else self._store
+        record = store.read(experiment, stem, Outcome.PASSED)
+        return Result(record, store, self._project) if record is not None else None
+
+    def _parameter(self, name: str, value: Value) -> Any:
+        if name not in self._record.inputs:
+            return self._real(value)
+        if name not in self.inputs:
+            raise ResultNotLoadedError(
+                f"{self.experiment}[{self.id}]: the result that was its {name!r} is not stored any"
+                " more"
+            )
+        return self.inputs[name].value
+
     def _real(self, value: Value) -> Any:
         if value.is_plain or not value.digest:
             return value.shown
@@ -265,6 +304,12 @@ class Results(Sequence[Result]):
         chosen = self._results if expression is None else _chosen(self._results, expression)
         holds = choosing.conditions(self._records, conditions)
         return Results(result for result in chosen if holds(result._record))
+
+    def __memento_inputs__(self, where: Where) -> list[Input]:
+        """Return what stands for these results among the values of another experiment."""
+        if isinstance(where, Mapping):
+            return [result._as_input() for result in self.where(**where)]
+        return [result._as_input() for result in self if where is None or where(result.config)]
 
     def best(self, name: str, mode: Mode = "max", *, at: At = "last") -> Result:
         """Return the result with the best value; of equal ones the first in matrix order.

@@ -1,5 +1,7 @@
 """Who runs what next, decided from what is known; a driver carries it out.
 
+    blocked ── all that it comes after is done ──┐
+       ┌─────────────────────────────────────────┘
     waiting ── take ──> running ── finish ──> done
        ^                   │
        ├──── put_off ──────┤   another session computes it: later
@@ -10,6 +12,10 @@ An experiment is given to a worker when that worker is free, never before: nothi
 long one. The longest expected come first, those of which nothing is known before these. Experiments
 that need a shared fixture stay with the worker that has it while that makes no other worker idle.
 Where experiments are known to take milliseconds, a worker gets several at a time.
+
+An experiment that is given the results of others is blocked until these have ended, however that
+was. Where there are such, what counts as the longest is the longest way to the end that begins with
+an experiment (the critical path; highest level first: Hu, Operations Research 1961).
 
 Ordinary tests of the same session are *light* tasks: they come first, in their order, many at once.
 """
@@ -51,6 +57,7 @@ class Task:
     :param kind: its function; those of one kind tell of each other how long they take.
     :param is_light: whether it is an ordinary test.
     :param risk: behind those of a lower one it comes: processes have died of it.
+    :param after: the tasks that must have ended before it is begun.
     """
 
     number: int
@@ -59,6 +66,7 @@ class Task:
     kind: int = 0
     is_light: bool = False
     risk: int = 0
+    after: frozenset[int] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,6 +154,15 @@ class _Queue:
             tasks[task.number] = task
             tasks.move_to_end(task.number, last=not first)
 
+    def insert(self, task: Task, urgency: Callable[[Task], tuple[float, int]]) -> None:
+        """Add a task where it belongs among tasks that are sorted."""
+        last = next(reversed(self._tasks.values()), None)
+        self.add(task)
+        if last is not None and urgency(task) < urgency(last):
+            for tasks in (self._tasks, self._by_needs[task.needs]):
+                for each in sorted(tasks.values(), key=urgency):
+                    tasks.move_to_end(each.number)
+
     def remove(self, task: Task) -> None:
         self.seconds -= task.expected or 0.0
         del self._tasks[task.number]
@@ -185,9 +202,18 @@ class Schedule(Generic[W]):
         allowance: Allowance | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._urgency = _urgency if longest_first else _place
         self._tasks = {task.number: task for task in tasks}
+        self._levels = _levels(tasks)
+        self._urgency = self._urgency_of if longest_first else _place
         heavy = [task for task in tasks if not task.is_light]
+        self._blocked: dict[int, set[int]] = {}
+        self._then: dict[int, list[Task]] = defaultdict(list)
+        for task in heavy:
+            if before := task.after & self._tasks.keys():
+                self._blocked[task.number] = {*before}
+                for number in before:
+                    self._then[number].append(task)
+        heavy = [task for task in heavy if task.number not in self._blocked]
         self._light = _Queue([task for task in tasks if task.is_light])
         heavy.sort(key=self._urgency)
         self._waiting = _Queue([task for task in heavy if not task.risk])
@@ -234,7 +260,9 @@ class Schedule(Generic[W]):
         is_hopeless = self._all_deaths[running.number] >= MOST_DEATHS
         deaths = MOST_DEATHS if is_hopeless else deaths
         is_over = running.is_light or deaths >= DEATHS or bool(self.allowance.stopped)
-        if not is_over:
+        if is_over:
+            self._release(running.number)
+        else:
             self._waiting.add(running, first=True)
         return Loss(running, deaths, is_over)
 
@@ -255,16 +283,18 @@ class Schedule(Generic[W]):
 
     def assign(self, worker: W, number: int) -> None:
         """Note that a worker runs a task that it has chosen for itself."""
+        task = self._tasks[number] if self._blocked.pop(number, None) is not None else None
         for queue in (self._waiting, self._later, self._light):
-            if (task := queue.get(number)) is not None:
-                queue.remove(task)
-                self._sent[worker].append(task)
-                self._since[worker] = self._clock()
-                return
+            if (found := queue.get(number)) is not None:
+                queue.remove(found)
+                task = found
+        if task is not None:
+            self._sent[worker].append(task)
+            self._since[worker] = self._clock()
 
     def to_take_back(self, worker: W) -> tuple[W, list[Task]] | None:
         """Return from whom to take back what, so that *worker*, who has nothing to do, has."""
-        if self.allowance.stopped or self._sent[worker] or self._has_waiting():
+        if self.allowance.stopped or self._sent[worker] or self._has_ready():
             return None
         rest = {each: _not_begun(sent) for each, sent in self._sent.items()}
         richest = max(rest, key=lambda each: len(rest[each]))
@@ -293,6 +323,7 @@ class Schedule(Generic[W]):
         task = self._end(worker, number)
         if task is not None and not task.is_light:
             self._seen[task.kind].append(self._clock() - self._since[worker])
+        self._release(number)
         self._in_vain = 0
         self._since[worker] = self._clock()
 
@@ -306,7 +337,7 @@ class Schedule(Generic[W]):
         self._since[worker] = self._clock()
         if (
             self._leaves
-            and not (self._light or self._waiting)
+            and not (self._light or self._waiting or self._blocked)
             and self._in_vain >= len(self._later)
         ):
             self.allowance.stop("other sessions run the rest")
@@ -316,7 +347,7 @@ class Schedule(Generic[W]):
     @property
     def waiting(self) -> int:
         """How many experiments wait."""
-        return len(self._waiting) + len(self._later)
+        return len(self._waiting) + len(self._later) + len(self._blocked)
 
     @property
     def is_over(self) -> bool:
@@ -360,7 +391,8 @@ class Schedule(Generic[W]):
             if (expected := self._about(task)) is None:
                 return None
             left.append(max(0.0, expected - seconds))
-        waiting = [self._about(task) for queue in (self._waiting, self._later) for task in queue]
+        blocked = [self._tasks[number] for number in self._blocked]
+        waiting = [self._about(t) for each in (self._waiting, self._later, blocked) for t in each]
         known = [seconds for seconds in waiting if seconds is not None]
         if len(known) < len(waiting):
             return None
@@ -375,8 +407,25 @@ class Schedule(Generic[W]):
 
     # -- choosing ----------------------------------------------------------------------------------
 
-    def _has_waiting(self) -> bool:
+    def _has_ready(self) -> bool:
         return bool(self._light or self._waiting or self._later)
+
+    def _has_waiting(self) -> bool:
+        return self._has_ready() or bool(self._blocked)
+
+    def _urgency_of(self, task: Task) -> tuple[float, int]:
+        """Return what to sort by: unknown first, then the longest, then as given."""
+        seconds = self._levels.get(task.number, task.expected)
+        return (-float("inf") if seconds is None else -seconds), task.number
+
+    def _release(self, number: int) -> None:
+        """Let those wait that were blocked by a task that has ended."""
+        for task in self._then.pop(number, ()):
+            before = self._blocked.get(task.number, set())
+            before.discard(number)
+            if not before and self._blocked.pop(task.number, None) is not None:
+                queue = self._later if task.risk else self._waiting
+                queue.insert(task, self._urgency)
 
     def _is_free(self, worker: W) -> bool:
         """Whether a worker is to be sent more: it has nothing left, or soon will."""
@@ -408,7 +457,8 @@ class Schedule(Generic[W]):
         taken: list[Task] = []
         total = 0.0
         has = self._has.get(worker, frozenset())
-        fair = max(1, self.waiting // (2 * max(1, len(self._sent))))
+        ready = len(self._waiting) + len(self._later)
+        fair = max(1, ready // (2 * max(1, len(self._sent))))
         while len(taken) < fair and (task := self._choose(has)) is not None:
             seconds = self.expected(task)
             if taken and (seconds is None or total + seconds > BATCH):
@@ -475,9 +525,30 @@ def _not_begun(sent: Iterable[Task]) -> list[Task]:
     return tasks[2 if has_next else 1 :]
 
 
-def _urgency(task: Task) -> tuple[float, int]:
-    """Return what to sort by: unknown first, then the longest, then as given."""
-    return (-float("inf") if task.expected is None else -task.expected), task.number
+def _levels(tasks: Sequence[Task]) -> dict[int, float | None]:
+    """Return how long the way to the end is that begins with a task, where others come after it.
+
+    ``None`` where that is not known.
+    """
+    then: dict[int, list[Task]] = defaultdict(list)
+    for task in tasks:
+        for number in task.after:
+            then[number].append(task)
+    levels: dict[int, float | None] = {}
+
+    def level(task: Task) -> float | None:
+        if task.number not in levels:
+            ways = [level(each) for each in then.get(task.number, ())]
+            known = [way for way in ways if way is not None]
+            is_known = task.expected is not None and len(known) == len(ways)
+            levels[task.number] = (task.expected or 0.0) + max(known, default=0.0)
+            if not is_known:
+                levels[task.number] = None
+        return levels[task.number]
+
+    for task in tasks if then else ():
+        level(task)
+    return levels
 
 
 def _place(task: Task) -> tuple[float, int]:

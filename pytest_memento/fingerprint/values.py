@@ -66,7 +66,8 @@ def digest_value(
 
     :param stand_in: asked first for every value that is no scalar and no plain container.
     :param met: takes the functions and classes in *value*, and the classes of the objects in it:
-        their names count for the digest, and their code for whoever uses the value.
+        their names count for the digest, and their code for whoever uses the value. An object with
+        ``__memento_code__`` says itself what that is, as a manifest.
     :raises FingerprintError: if *value* or a part of it has no stable digest.
     """
     try:
@@ -282,7 +283,8 @@ class _Walk:
     def describe(self, value: object) -> Parts:
         """Return the parts of a value that is no plain container."""
         if self._met is not None:
-            self._met.append(value if isinstance(value, _WITH_CODE) else type(value))
+            is_met = isinstance(value, _WITH_CODE) or hasattr(type(value), "__memento_code__")
+            self._met.append(value if is_met else type(value))
             if _wrapped(value) is not None:
                 self._met.append(value)
         other = self._stand_in(value) if self._stand_in else None

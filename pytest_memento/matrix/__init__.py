@@ -8,17 +8,18 @@ option from each axis. Everything is compared by fingerprint, never by ``==``.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from pytest_memento.errors import MatrixError
 from pytest_memento.fingerprint import StandIn
-from pytest_memento.matrix.drawing import draw, refuse_duplicates
+from pytest_memento.matrix.drawing import draw, matches, refuse_duplicates
 from pytest_memento.matrix.naming import Case, cases
 from pytest_memento.matrix.plan import Choice
-from pytest_memento.matrix.reading import parts, read
+from pytest_memento.matrix.reading import parts, read, read_where
 from pytest_memento.matrix.words import said
 
-__all__ = ["Case", "Choice", "Expansion", "expand"]
+__all__ = ["Case", "Choice", "Expansion", "expand", "matching"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,3 +70,17 @@ def _expand(matrix: object, stand_in: StandIn | None) -> Expansion:
         remarks=tuple(remark for _, _, remarks in drawn for remark in remarks),
         names=frozenset(name for plan in plans for name in plan.all_names),
     )
+
+
+def matching(
+    cases: Sequence[Case], where: object, *, stand_in: StandIn | None = None
+) -> list[Case]:
+    """Return the configurations that are meant, in the manner of an entry of ``exclude``.
+
+    :param where: a mapping of parameter to value or list of values, or a function of the
+        configuration.
+    :raises MatrixError: a name is no parameter, or the function raises.
+    """
+    names = dict.fromkeys(name for case in cases for name in case.row.digests)
+    rule = read_where(where, [*names], stand_in)
+    return [case for case in cases if matches(rule, case.row, case.row.digests)]

@@ -98,27 +98,32 @@ class _Judge:
         if not self.rules:
             return False
         digests = row.digests
-        matching = [rule for rule in self.rules if self._matches(rule, row, digests)]
+        matching = [rule for rule in self.rules if matches(rule, row, digests)]
         self.matched.update(rule.place for rule in matching)
         self.dropped += bool(matching)
         return bool(matching)
-
-    @staticmethod
-    def _matches(rule: Rule, row: Row, digests: Mapping[str, Digest]) -> bool:
-        if rule.ask is None:
-            return all(digests[name] in allowed for name, allowed in rule.allowed.items())
-        try:
-            return bool(rule.ask(row.config()))
-        except Exception as error:
-            raise MatrixError(
-                f"{row.plan.place}{rule.place} raised {said(error)} (for {row.text()})"
-            ) from error
 
     def remarks(self, plan: Plan) -> list[str]:
         idle = [rule for rule in self.rules if rule.place not in self.matched]
         if plan.sample:  # not every combination was looked at
             idle = [rule for rule in idle if rule.ask is None and not _can_match(rule, plan)]
         return [f"{plan.place}{rule.place} matches no configuration" for rule in idle]
+
+
+def matches(rule: Rule, row: Row, digests: Mapping[str, Digest]) -> bool:
+    """Tell whether a rule is about a row.
+
+    :param digests: those of the row.
+    :raises MatrixError: the user's function raises.
+    """
+    if rule.ask is None:
+        return all(digests.get(name) in allowed for name, allowed in rule.allowed.items())
+    try:
+        return bool(rule.ask(row.config()))
+    except Exception as error:
+        raise MatrixError(
+            f"{row.plan.place}{rule.place} raised {said(error)} (for {row.text()})"
+        ) from error
 
 
 def _can_match(rule: Rule, plan: Plan) -> bool:

@@ -55,6 +55,11 @@ class Case:
         return {**self._row.digests, **self._row.plan.settings_digests}
 
     @property
+    def row(self) -> Row:
+        """The combination that it is."""
+        return self._row
+
+    @property
     def tags(self) -> tuple[Any, ...]:
         """The tags of the choices it was made from."""
         return tuple(tag for option in self._row.options for tag in option.tags)

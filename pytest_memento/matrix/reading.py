@@ -273,6 +273,17 @@ def _read_included(
     )
 
 
+def read_where(where: object, names: Sequence[str], stand_in: StandIn | None) -> Rule:
+    """Read which configurations of a matrix are meant, in the manner of an entry of ``exclude``.
+
+    :raises MatrixError: a name is none of the parameters.
+    """
+    if isinstance(where, Mapping):
+        return _read_rule(where, "where", tuple(names), stand_in)
+    assert callable(where)
+    return Rule("where", ask=where)
+
+
 def _read_rules(
     matrix: Mapping[str, Any],
     names: tuple[str, ...],

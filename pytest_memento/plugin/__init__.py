@@ -3,6 +3,9 @@
 options         what the user asked for, read once
 collection      which functions are experiments; their items
 choices         pytest.param in a matrix
+upstream        the experiments whose results others are given; collected if need be
+feeding         what an experiment is given of others: whether it is there, and bringing it in
+joining         those of them that were not asked for, and are needed
 fixtures        config, context
 code            what counts as the code of an experiment
 selection       the experiments that --memento-select keeps
@@ -50,6 +53,7 @@ from pytest_memento.plugin.execution import Execution
 from pytest_memento.plugin.given import GIVEN, INPUT, Given, Nothing
 from pytest_memento.plugin.gpus import Gpus
 from pytest_memento.plugin.idle import Idling
+from pytest_memento.plugin.joining import Joining
 from pytest_memento.plugin.options import OPTIONS, Options
 from pytest_memento.plugin.progress import Progress
 from pytest_memento.plugin.reporting import Reporting
@@ -61,6 +65,7 @@ from pytest_memento.plugin.slurm.asking import ASKED, Mode
 from pytest_memento.plugin.slurm.room import Room
 from pytest_memento.plugin.stopping import Interrupts, PatientWorker, allowance_of
 from pytest_memento.plugin.telling import Telling
+from pytest_memento.plugin.upstream import Upstream
 from pytest_memento.plugin.verification import Verification
 from pytest_memento.processors import usable
 from pytest_memento.schedule import Allowance
@@ -129,8 +134,9 @@ def pytest_configure(config: pytest.Config) -> None:
             chosen, is_worker=is_worker, is_scheduled=is_scheduled, is_distributed=is_distributed
         )
     )
-    execution = Execution(chosen, allowance)
-    plugins = [*_of_all(chosen, config, execution)]
+    upstream = Upstream(chosen)
+    execution = Execution(chosen, allowance, upstream)
+    plugins = [*_of_all(chosen, config, upstream, execution)]
     if not is_worker:
         plugins += _of_those_who_export(chosen, config, allowance)
     else:
@@ -160,9 +166,6 @@ def pytest_configure(config: pytest.Config) -> None:
 
             runs = Watching(chosen, config, asked, allowance)
         plugins += _of_those_who_watch(chosen, config, reporting, runs)
-        asks = chosen.notify or config.hook.pytest_memento_notify.get_hookimpls()
-        if asks and not chosen.collect_only:
-            plugins.append(("notifying", _notifying(chosen, config, reporting, runs)))
     for name, plugin in plugins:
         config.pluginmanager.register(plugin, f"memento-{name}")
 
@@ -179,12 +182,16 @@ def _take(config: pytest.Config, left: Path) -> None:
 Named = tuple[str, object]
 
 
-def _of_all(options: Options, config: pytest.Config, execution: Execution) -> Iterator[Named]:
+def _of_all(
+    options: Options, config: pytest.Config, upstream: Upstream, execution: Execution
+) -> Iterator[Named]:
     """Yield what every process has."""
     yield "fixtures", fixtures
     if (given := config.stash.get(GIVEN, None)) is not None:
         yield "given", given
-    yield "collection", Collection(options, config)
+    yield "upstream", upstream
+    yield "collection", Collection(options, config, upstream)
+    yield "joining", Joining(options, upstream)  # before others look at what there is
     if options.select is not None:
         yield "selection", Selection(options, options.select)
     if options.accepts:
@@ -245,6 +252,9 @@ def _of_those_who_watch(
             yield "room", runs.room
         yield "interrupts", Interrupts(runs.allowance, runs, task.returns)
         yield "task", task
+    asks = options.notify or config.hook.pytest_memento_notify.get_hookimpls()
+    if asks and not options.collect_only:
+        yield "notifying", _notifying(options, config, reporting, runs)
 
 
 def _notifying(

@@ -31,6 +31,7 @@ class Bound:
         "beside",
         "experiment",
         "is_left",
+        "lacks",
         "on_record",
         "passed_over",
         "position",
@@ -46,6 +47,7 @@ class Bound:
         self.position = position
         self.standing = standing
         self.refused = ""  # why it is not run
+        self.lacks = ""  # which input is not there, for which it is not run
         self.put_off = False  # whether its turn came once while another session ran it
         self.is_left = False  # whether this turn, too, is left for another one
         self.record: Record | None = None  # of that failure, where it is not of this session

@@ -1,52 +1,109 @@
-"""A matrix as users of pytest write it, with ``pytest.param`` for values."""
+"""A matrix as users of pytest write it, with ``pytest.param`` and ``results_of`` for values."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, TypeAlias
 
 import pytest
 
 from pytest_memento.errors import MatrixError
 from pytest_memento.fingerprint import StandIn
+from pytest_memento.inputs import Input, ResultsOf
 from pytest_memento.matrix import Choice, Expansion, expand
 from pytest_memento.pause import without_gc
 
+Find: TypeAlias = Callable[[ResultsOf], Sequence[Input]]
+"""Finds the results that a ``results_of`` stands for."""
 
-def expansion_of(matrix: object, *, stand_in: StandIn | None = None) -> Expansion:
+
+def expansion_of(
+    matrix: object, *, stand_in: StandIn | None = None, find: Find | None = None
+) -> Expansion:
     """Expand a matrix as the user wrote it.
 
     :param stand_in: the user's way to fingerprint values.
+    :param find: finds what each ``results_of`` stands for; by default only results that are there.
     :raises MatrixError: it cannot be expanded.
     """
     with without_gc():
-        return expand(_translated(matrix), stand_in=stand_in)
+        return expand(_translated(matrix, find or _known), stand_in=stand_in)
 
 
-def _translated(matrix: Any) -> Any:
-    """Return a matrix with each ``pytest.param`` as a :class:`Choice`."""
+def has_inputs(matrix: Any) -> bool:
+    """Tell whether there is a ``results_of`` among the parameters."""
     if isinstance(matrix, (list, tuple)):
-        return [_translated(part) for part in matrix]
+        return any(has_inputs(part) for part in matrix)
+    parameters = matrix.get("parameters") if isinstance(matrix, Mapping) else None
+    values = parameters.values() if isinstance(parameters, Mapping) else ()
+    return any(
+        isinstance(each, ResultsOf)
+        for several in values
+        for each in (several if isinstance(several, (list, tuple)) else [several])
+    )
+
+
+def _known(wanted: ResultsOf) -> Sequence[Input]:
+    if not wanted.known:
+        raise MatrixError(
+            f"{wanted!r} is of a file, which only pytest collects: give results_of the results that"
+            " an earlier run has returned"
+        )
+    return wanted.known
+
+
+def _translated(matrix: Any, find: Find) -> Any:
+    """Return a matrix with :class:`Choice` for what is meant by ``param`` and ``results_of``."""
+    if isinstance(matrix, (list, tuple)):
+        return [_translated(part, find) for part in matrix]
     if not isinstance(matrix, Mapping):
         return matrix
     new = dict(matrix)
     if isinstance(parameters := matrix.get("parameters"), Mapping):
         new["parameters"] = {
-            name: _choices(values, str(name).count(",") + 1) for name, values in parameters.items()
+            name: _choices(values, str(name), find) for name, values in parameters.items()
         }
+    if isinstance(settings := matrix.get("settings"), Mapping):
+        _refuse_inputs("setting", settings)
     if isinstance(matrix.get("include"), (list, tuple)):
         new["include"] = [_included(entry) for entry in matrix["include"]]
     return new
 
 
-def _choices(values: Any, width: int) -> Any:
+def _refuse_inputs(kind: str, values: Mapping[Any, Any]) -> None:
+    for name, value in values.items():
+        if isinstance(value, ResultsOf):
+            raise MatrixError(
+                f"{kind} {name!r} is {value!r}, which stands for several values: put it under"
+                " 'parameters'"
+            )
+
+
+def _choices(values: Any, name: str, find: Find) -> Any:
+    if isinstance(values, ResultsOf):
+        values = [values]
     if not isinstance(values, (list, tuple)):
         return values
-    return [_choice(value, width) for value in values]
+    width = name.count(",") + 1
+    chosen: list[Any] = []
+    for value in values:
+        if isinstance(value, ResultsOf):
+            chosen += _inputs(value, name, find)
+        else:
+            chosen.append(_choice(value, width))
+    return chosen
+
+
+def _inputs(wanted: ResultsOf, name: str, find: Find) -> Iterator[Choice]:
+    if "," in name:
+        raise MatrixError(f"parameter {name!r} varies names together: give {wanted!r} its own name")
+    for each in find(wanted):
+        yield Choice(each, f"({each.label})")
 
 
 def _included(entry: Any) -> Any:
     if isinstance(entry, Mapping):
+        _refuse_inputs("include:", entry)
         return {name: _choice(value, 1) for name, value in entry.items()}
     choice = _choice(entry, 1)
     if isinstance(choice, Choice):
@@ -60,6 +117,8 @@ def _choice(value: Any, width: int) -> Any:
     values = value.values
     if width == 1 and len(values) != 1:
         raise MatrixError(f"pytest.param has {len(values)} values where one is needed: {values!r}")
+    if isinstance(values[0] if values else None, ResultsOf):
+        raise MatrixError(f"{values[0]!r} stands for several values: write it without pytest.param")
     text = value.id if isinstance(value.id, str) else None
     return Choice(values[0] if len(values) == 1 else tuple(values), text, tuple(value.marks))
 

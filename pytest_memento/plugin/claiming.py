@@ -29,7 +29,7 @@ from pytest_memento.record import Key, Outcome, Record
 from pytest_memento.schedule import DEATHS, Allowance
 from pytest_memento.store import Listing, Store
 
-_SLICE = 1.0
+SLICE = 1.0
 """Seconds for which a worker of xdist waits for another session, before it asks what to do."""
 
 
@@ -72,7 +72,7 @@ class Claiming:
                 hold = claim.enter_context(self._wait(item, bound, nextitem))
                 self._look_again(bound, hold)
             except TakenError:
-                bound.is_left = bound.put_off = _may_come_back(item, nextitem)
+                bound.is_left = bound.put_off = may_come_back(item, nextitem)
                 bound.passed_over = not bound.is_left
             except (OSError, StoreError) as error:
                 bound.refused = f"not run, since its result could not be stored: {error}"
@@ -93,8 +93,8 @@ class Claiming:
     ) -> AbstractContextManager[Hold]:
         key, store = bound.experiment.key, self.options.store
         is_sent = hasattr(item.config, "workerinput")  # by a controller that can send it again
-        may_put_off = _may_come_back(item, nextitem)
-        until = time.monotonic() + _SLICE
+        may_put_off = may_come_back(item, nextitem)
+        until = time.monotonic() + SLICE
 
         def waiting(owner: Sign | None) -> None:
             if self.options.order is not None or (may_put_off and not bound.put_off):
@@ -126,7 +126,7 @@ class Claiming:
             return False
         now = time.monotonic()
         known = self._listings.get(key.experiment)
-        if known is None or now - known[0] > _SLICE:
+        if known is None or now - known[0] > SLICE:
             self._listings[key.experiment] = known = now, store.listing(key.experiment)
         listing = known[1]
         if (key, Outcome.PASSED) not in listing:
@@ -201,7 +201,7 @@ def where_of(record: Record | None) -> str:
     return f"pid {record.pid} on {record.host}" if record else ""
 
 
-def _may_come_back(item: pytest.Item, nextitem: pytest.Item | None) -> bool:
+def may_come_back(item: pytest.Item, nextitem: pytest.Item | None) -> bool:
     """Whether an item can be left for later: a worker of xdist's own schedule has to run it now."""
     if hasattr(item.config, "workerinput"):
         return isinstance(nextitem, Idle)

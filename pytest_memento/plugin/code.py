@@ -24,6 +24,12 @@ from pytest_memento.plugin.options import Options
 
 _AROUND_MODULE = ("setUpModule", "setup_module", "tearDownModule", "teardown_module")
 _AROUND_FUNCTION = ("setup_function", "teardown_function")
+_OURS = {
+    "config": "b66319aa97521d000759d7d6858fd2ef",
+    "context": "0174e75311149e8191277f27c36d51ff",
+}
+"""What our own fixtures are in a manifest. They say nothing of the experiment; but they have
+counted from the first release on, and results of old are to stay valid."""
 
 
 class Codes:
@@ -48,7 +54,8 @@ class Codes:
 
         def describe(held: Sequence[object]) -> Manifest:
             code = self._code(metafunc, given, held)
-            return {**code.manifest, **dict(self._packages(code)), **marked}
+            ours = dict(_ours(metafunc, code, given))
+            return {**code.manifest, **ours, **dict(self._packages(code)), **marked}
 
         return describe
 
@@ -58,14 +65,14 @@ class Codes:
         """Describe function and fixtures, with those that are only asked for while it runs."""
         if (own := given_to(metafunc)) is not None:
             return self._given_code(metafunc, own.subject, held)
-        is_apart, own_fixtures = _is_collected(metafunc.definition.parent), fixtures.__name__
+        is_apart = _is_collected(metafunc.definition.parent)
         known = _with_arguments(metafunc, {*metafunc.fixturenames} - given, given)
         while True:
             used = [
                 each
                 for name in sorted(known)
                 for each in private.fixture_definitions(metafunc, name)
-                if each.func.__module__ != own_fixtures  # which say nothing of the experiment
+                if each.func.__module__ != fixtures.__name__
             ]
             code = self._codebase.describe(
                 metafunc.function,
@@ -119,6 +126,17 @@ class Codes:
                     yield f"file {name_of(file, root)}", store.file_digest(file)
             except (FileError, OSError) as error:
                 raise _wrong(metafunc, str(error)) from None
+
+
+def _ours(
+    metafunc: pytest.Metafunc, code: Code, given: frozenset[str]
+) -> Iterator[tuple[str, str]]:
+    """Yield the entries of those of our own fixtures that are asked for, maybe by others."""
+    names = {*metafunc.fixturenames, *code.fixtures} - given
+    for name in sorted(_with_arguments(metafunc, names, given) & _OURS.keys()):
+        definitions = private.fixture_definitions(metafunc, name)
+        if any(each.func.__module__ == fixtures.__name__ for each in definitions):
+            yield f"{fixtures.__name__}.{name}", _OURS[name]
 
 
 def _with_arguments(

@@ -41,6 +41,7 @@ from pytest_memento.plugin.given import GIVEN, given_to
 from pytest_memento.plugin.hits import make_hits
 from pytest_memento.plugin.options import Options
 from pytest_memento.plugin.sources import MATRIX, Sources, misspelt_mark, why_no_matrix
+from pytest_memento.plugin.upstream import Upstream
 
 Collected = pytest.Item | pytest.Collector
 CASE = "memento_case"
@@ -68,16 +69,20 @@ class _Group:
 
 
 class Collection:
-    """Turns functions with a matrix into experiments."""
+    """Turns functions with a matrix into experiments.
 
-    def __init__(self, options: Options, config: pytest.Config) -> None:
+    :param upstream: is told of them, and finds those whose results others are given.
+    """
+
+    def __init__(self, options: Options, config: pytest.Config, upstream: Upstream) -> None:
         self.options = options
+        self._upstream = upstream
         self._given = config.stash.get(GIVEN, None)
         self.excluded = 0
         self.removed: dict[str, list[str]] = {}
         """Experiment -> stems of stored results whose configuration is not in its matrix."""
         self._hook = config.hook.pytest_memento_fingerprint
-        self._sources = Sources(self.stand_in)
+        self._sources = Sources(self.stand_in, upstream)
         self._codes = Codes(options, self._given)
         self._group: _Group | None = None
         self._use_hits = True
@@ -135,23 +140,38 @@ class Collection:
     ) -> Generator[None, Any, Any]:
         """Bind the items of an experiment; collect its classes in our way."""
         __tracebackhide__ = True
-        self._group = None
-        made = yield
-        if in_experiment_file(collector) and _is_class(made):
-            return ExperimentClass.from_parent(collector, name=name, obj=obj)
-        group = self._group
-        if group is None or not isinstance(made, list):
-            return made
+        # One function may have another one collected before it.
+        around, self._group = self._group, None
+        try:
+            made = yield
+            if in_experiment_file(collector) and _is_class(made):
+                return ExperimentClass.from_parent(collector, name=name, obj=obj)
+            if self._group is None or not isinstance(made, list):
+                return made
+            return self._finish(collector, name, obj, made, self._group)
+        finally:
+            self._group = around
+
+    def _finish(
+        self,
+        collector: pytest.Module | pytest.Class,
+        name: str,
+        obj: object,
+        made: list[Any],
+        group: _Group,
+    ) -> Sequence[pytest.Item]:
+        """Bind the items of a function."""
         if group.bounds is not None and len(made) != len(group.made):
             # A plugin multiplied the function after us: then all are made in full.
             self._use_hits = False
             made = private.generate(collector, name, obj)
             self._use_hits = True
-            group = self._group
+            group = self._group or group
         with without_gc():
             items = self._bind_all(made, group) if group.bounds is None else _merged(made, group)
         if self.options.writes and not self.options.collect_only:
             self._keep_plan([item.stash[BOUND].experiment for item in items])
+        self._upstream.note(items)
         return items
 
     # -- functions ---------------------------------------------------------------------------------
@@ -237,14 +257,13 @@ class Collection:
         self.removed[name] = listing.outside(e.key for e in experiments)
         try:
             with without_gc():
-                return [
-                    Bound(
-                        experiment, judge(experiment, listing, store, self.options.root), position
-                    )
-                    for position, experiment in enumerate(experiments)
-                ]
+                judged = [judge(each, listing, store, self.options.root) for each in experiments]
         except StoreError as error:
             raise pytest.Collector.CollectError(f"the store cannot be used: {error}") from None
+        return [
+            Bound(experiment, self._upstream.judge(experiment, standing), position)
+            for position, (experiment, standing) in enumerate(zip(experiments, judged, strict=True))
+        ]
 
     # -- items -------------------------------------------------------------------------------------
 

@@ -18,6 +18,7 @@ from pytest_memento.pause import without_gc
 from pytest_memento.plugin import private
 from pytest_memento.plugin.bound import BOUND, Bound
 from pytest_memento.plugin.claiming import Claiming, longest_owner
+from pytest_memento.plugin.feeding import Feeding
 from pytest_memento.plugin.hits import Hit, is_hit
 from pytest_memento.plugin.idle import Idle
 from pytest_memento.plugin.options import Cache, Options
@@ -26,9 +27,11 @@ from pytest_memento.plugin.progress import Now, Running
 from pytest_memento.plugin.properties import properties_of, replace
 from pytest_memento.plugin.reports import Ended, attach, report_in_one, what_to_tell
 from pytest_memento.plugin.slurm.room import Room
+from pytest_memento.plugin.upstream import Upstream, given_by
 from pytest_memento.pulse import Pulse
 from pytest_memento.record import Outcome
 from pytest_memento.schedule import Allowance, Schedule
+from pytest_memento.store import Store
 
 _LONGEST_OUTPUT = 100_000
 _FUNCTION = pytest.StashKey[Callable[..., Any]]()
@@ -39,10 +42,12 @@ class Execution:
     """What happens to an item that is bound to an experiment.
 
     :param allowance: what may be begun.
+    :param upstream: knows the experiments whose results others are given.
     """
 
-    def __init__(self, options: Options, allowance: Allowance) -> None:
+    def __init__(self, options: Options, allowance: Allowance, upstream: Upstream) -> None:
         self.options = options
+        self._feeding = Feeding(options, upstream)
         self.allowance = allowance
         self.running: pytest.Item | None = None
         """The experiment that is running now."""
@@ -153,16 +158,39 @@ class Execution:
         is_stored = self._is_stored(bound)
         claim = self._claims.hold(item, bound, nextitem) if is_stored else nullcontext()
         with self._turn_of(item) as number, claim:
+            self._look_for_inputs(item, bound, nextitem)
             is_elsewhere = bound.is_left or not runs(item, self.options)
-            if is_elsewhere:
+            if is_elsewhere or bound.lacks:
                 self.allowance.give_back(item)
             if bound.is_left:
                 self.work.put_off(None, number)
-            if is_elsewhere or bound.refused or bound.passed_over:
+            if is_elsewhere or bound.lacks or bound.refused or bound.passed_over:
                 return (yield)
             self.running = item
             with self._pulse_of(item, bound):
-                return (yield)
+                try:
+                    return (yield)
+                finally:
+                    self._let_go(item, bound)
+
+    def _look_for_inputs(
+        self, item: pytest.Item, bound: Bound, nextitem: pytest.Item | None
+    ) -> None:
+        """Wait for what the experiment is given, if it is to run."""
+        if not bound.experiment.inputs or bound.is_left or bound.refused or bound.passed_over:
+            return
+        if runs(item, self.options):
+            self._feeding.wait(item, bound, nextitem, lambda: bool(self.allowance.stopped))
+
+    def _let_go(self, item: pytest.Item, bound: Bound) -> None:
+        """Let go of what an experiment was given and has returned: it may be large."""
+        if bound.started:
+            bound.attempt.forget()
+        callspec = getattr(item, "callspec", None)
+        for name, given in given_by(bound.experiment).items():
+            self._given.pop(name, None)
+            if callspec is not None and name in callspec.params:
+                callspec.params[name] = given
 
     def pytest_sessionfinish(self) -> None:
         """Remove the files of the session."""
@@ -217,6 +245,8 @@ class Execution:
             self._report(item, bound, Ended.FAILED, message)
         elif bound.refused:
             self._report(item, bound, Ended.FAILED, bound.refused)
+        elif bound.lacks:
+            self._report(item, bound, Ended.SKIPPED, f"not run: {bound.lacks}")
         else:
             return None
         if (failed := private.tear_down_for(item, nextitem)) is not None:
@@ -236,7 +266,10 @@ class Execution:
     @staticmethod
     def _report(item: pytest.Item, bound: Bound, ended: Ended, message: str = "") -> None:
         told, properties = what_to_tell(bound, ended), properties_of(bound, ended)
-        report_in_one(item.ihook, item.nodeid, item.location, told, message, properties)
+        skips = ended is Ended.SKIPPED
+        report_in_one(
+            item.ihook, item.nodeid, item.location, told, message, properties, skips=skips
+        )
 
     # -- running -----------------------------------------------------------------------------------
 
@@ -250,9 +283,20 @@ class Execution:
         if self.options.cache is Cache.REFRESH and self.options.order is None:
             store.forget_checkpoint(key)
         store.start_clean(key)
-        attempt = Attempt(bound.experiment, store, self.options.root, self.options.command)
+        attempt = self._attempt(bound, store)
         bound.start(attempt)
         self._hand_over(item, attempt)
+
+    def _attempt(self, bound: Bound, store: Store) -> Attempt:
+        """Make an attempt, with what it is given."""
+        what = bound.experiment, store, self.options.root, self.options.command
+        try:
+            return Attempt(*what, inputs=self._feeding.load(bound))
+        except Exception as error:  # of loading what is the user's
+            bound.start(Attempt(*what))
+            own = isinstance(error, MementoError)
+            text = str(error) if own else f"{type(error).__name__}: {error}"
+            pytest.fail(f"the result of another experiment cannot be loaded: {text}", pytrace=False)
 
     def _hand_over(self, item: pytest.Item, attempt: Attempt) -> None:
         """Give the arguments of the function the attempt's own copies of the values."""
@@ -270,7 +314,7 @@ class Execution:
         """Return what a fixture of wider scope asks for: one copy for all that have this value."""
         key = name, attempt.experiment.case.digests.get(name)
         if key not in self._shared:
-            config = attempt.config.detached()
+            config = attempt.fresh_config()
             self._shared[key] = config[name] if name in config else config.settings[name]
         return self._shared[key]
 

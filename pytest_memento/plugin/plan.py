@@ -45,6 +45,7 @@ def tasks_of(items: Sequence[pytest.Item], options: Options) -> list[Task]:
     expected = expectations(bound for item in items if (bound := item.stash.get(BOUND, None)))
     kinds: dict[str, int] = {}
     needs = _Needs()
+    numbers = {bound.experiment.key: number for number, bound in bounds.items()}
     claimed = {sign.claim for sign in signs(options.store.root)}
 
     def risk_of(bound: Bound) -> int:
@@ -60,6 +61,9 @@ def tasks_of(items: Sequence[pytest.Item], options: Options) -> list[Task]:
             needs.of(items[number]),
             kinds.setdefault(bound.experiment.key.experiment, len(kinds)),
             risk=risk_of(bound),
+            after=frozenset(
+                numbers[each.key] for each in bound.experiment.inputs if each.key in numbers
+            ),
         )
         for number, bound in bounds.items()
     ]
@@ -140,7 +144,10 @@ class Plan:
         """Return plain data, short where there are many."""
         needs: dict[frozenset[int], int] = {}
         tasks = [
-            [t.number, t.expected, needs.setdefault(t.needs, len(needs)), t.kind, t.risk]
+            [
+                *(t.number, t.expected, needs.setdefault(t.needs, len(needs)), t.kind, t.risk),
+                *t.after,
+            ]
             for t in self.tasks
         ]
         return {
@@ -156,8 +163,8 @@ class Plan:
         """Read what :meth:`to_json` returned."""
         needs = [frozenset(each) for each in data["needs"]]
         tasks = [
-            Task(number, seconds, needs[n], kind, risk=risk)
-            for number, seconds, n, kind, risk in data["tasks"]
+            Task(number, seconds, needs[n], kind, risk=risk, after=frozenset(after))
+            for number, seconds, n, kind, risk, *after in data["tasks"]
         ]
         hits = {number: (tuple(location), told) for number, location, told in data["hits"]}
         return cls(tasks, hits, data["in_given_order"], data["sources"])

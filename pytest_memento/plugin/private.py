@@ -18,7 +18,7 @@ import pytest
 from _pytest._io import TerminalWriter
 from _pytest.config import create_terminal_writer
 from _pytest.python import _ascii_escaped_by_config, path_matches_patterns
-from _pytest.runner import runtestprotocol
+from _pytest.runner import collect_one_node, runtestprotocol
 from _pytest.scope import Scope
 from _pytest.skipping import evaluate_skip_marks
 from _pytest.terminal import KNOWN_TYPES, TerminalReporter
@@ -67,6 +67,11 @@ def fixture_definitions(metafunc: pytest.Metafunc, name: str) -> Iterator[pytest
         yield definition
         if name not in definition.argnames:
             return
+
+
+def collect_directory(node: pytest.Directory) -> pytest.CollectReport:
+    """Return what is in a directory, its conftest.py loaded: ``collect_one_node``."""
+    return collect_one_node(node)
 
 
 def collected_by_pytest(path: Path, session: pytest.Session) -> bool:

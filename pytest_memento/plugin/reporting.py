@@ -190,6 +190,8 @@ class Reporting:
         for name, runs in by_experiment.items():
             of_which = f" of {name}" if len(by_experiment) > 1 else ""
             yield from (f"failures{of_which}: {cause}" for cause in self._causes(runs))
+        lacking = Counter(k["lacks"] for k in self.ended.values() if "lacks" in k)
+        yield from (f"not run: {number} x {lack}" for lack, number in lacking.items())
 
     def _table(self, runs: Sequence[Mapping[str, Any]], width: int) -> Iterator[str]:
         most = len(runs) if self.config.get_verbosity() > 1 else _MOST_ROWS

@@ -53,6 +53,8 @@ def what_to_tell(bound: Bound, ended: Ended) -> dict[str, Any]:
         told["labels"] = _encodable(bound.experiment.case.labels)
         if bound.on_record is not None:
             told["record"] = [bound.experiment.key.stem, bound.on_record.value]
+    if bound.lacks:
+        told["lacks"] = _escaped(bound.lacks)
     if bound.where and ended is Ended.FAILED:
         told["where"] = bound.where
     if bound.record is not None and ended is Ended.FAILED:
@@ -75,6 +77,8 @@ def report_in_one(
     told: Mapping[str, Any],
     message: str = "",
     properties: Sequence[tuple[str, object]] = (),
+    *,
+    skips: bool = False,
 ) -> None:
     """Send one report that stands for set-up, call and tear-down of an experiment.
 
@@ -82,13 +86,16 @@ def report_in_one(
     :param told: from :func:`what_to_tell`.
     :param message: why it failed, if it did.
     :param properties: see ``properties``.
+    :param skips: whether it was not run for what *message* says.
     """
+    path, line, _ = location
+    why = (path, (line or 0) + 1, f"Skipped: {message}") if skips else message
     report = pytest.TestReport(
         nodeid=nodeid,
         location=location,
         keywords={},
-        outcome="failed" if message else "passed",
-        longrepr=message or None,
+        outcome="skipped" if skips else "failed" if message else "passed",
+        longrepr=why or None,
         when="call",
         user_properties=properties,
     )

@@ -5,7 +5,7 @@ The order is: marker, nearest ``matrix`` fixture, module variable.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import pytest
@@ -13,12 +13,14 @@ import pytest
 from pytest_memento.config import nearest
 from pytest_memento.errors import MatrixError
 from pytest_memento.fingerprint import StandIn
+from pytest_memento.inputs import Input, ResultsOf
 from pytest_memento.labels import one_line
 from pytest_memento.matrix import Expansion
 from pytest_memento.matrix.words import what as what_is
 from pytest_memento.plugin import private
-from pytest_memento.plugin.choices import expansion_of
+from pytest_memento.plugin.choices import expansion_of, has_inputs
 from pytest_memento.plugin.given import given_to
+from pytest_memento.plugin.upstream import Upstream
 
 MATRIX = "matrix"
 MARK_WORDS = (MATRIX, "version", "depends", "slurm")
@@ -67,10 +69,13 @@ class Sources:
     """Finds matrices, and evaluates each only once.
 
     :param stand_in: the user's way to fingerprint values.
+    :param upstream: finds the experiments whose results are among the values.
     """
 
-    def __init__(self, stand_in: StandIn | None) -> None:
+    def __init__(self, stand_in: StandIn | None, upstream: Upstream) -> None:
         self._stand_in = stand_in
+        self._upstream = upstream
+        self._values: dict[tuple[object, ...], object] = {}
         self._known: dict[tuple[object, ...], Source] = {}
 
     def find(self, metafunc: pytest.Metafunc) -> Source | None:
@@ -79,38 +84,55 @@ class Sources:
             return Source(given.expansion)
         marks = metafunc.definition.iter_markers("memento")
         if marked := [mark.kwargs[MATRIX] for mark in marks if MATRIX in mark.kwargs]:
-            return self._source((id(marked[0]),), lambda: self._expand(marked[0]))
+            return self._source((id(marked[0]),), lambda: marked[0], metafunc)
         collector = metafunc.definition.parent
         assert isinstance(collector, (pytest.Module, pytest.Class))
         if private.visible_fixtures(metafunc.definition, MATRIX):
             probe = private.Probe(collector, MATRIX)
-            return self._source(_identity(probe, collector), lambda: self._evaluate(probe))
+            key = _identity(probe, collector)
+            return self._source(key, lambda: self._evaluate(probe), metafunc)
         variable = getattr(metafunc.module, MATRIX, None)
         if isinstance(variable, (dict, list)):
-            return self._source((id(variable),), lambda: self._expand(variable))
+            return self._source((id(variable),), lambda: variable, metafunc)
         return None
 
-    def _source(self, key: tuple[object, ...], make: Callable[[], Source]) -> Source:
+    def _source(
+        self, key: tuple[object, ...], make: Callable[[], object], metafunc: pytest.Metafunc
+    ) -> Source:
         """Evaluate a matrix once, however many functions use it."""
+        if key not in self._values:
+            self._values[key] = make()
+        value = self._values[key]
+        if isinstance(value, Source):
+            return value
+        if has_inputs(value):  # whose files are looked for beside the one that asks
+            key = *key, metafunc.definition.path
         if key not in self._known:
-            self._known[key] = make()
+            self._known[key] = self._expand(value, metafunc)
         return self._known[key]
 
-    def _evaluate(self, probe: private.Probe) -> Source:
+    @staticmethod
+    def _evaluate(probe: private.Probe) -> object:
+        """Return a matrix, or a source that says why there is none."""
         report, value = probe.run()
         if report is None:
-            return self._expand(value)
+            return value
         if report.skipped:
             reason = report.longrepr[2] if isinstance(report.longrepr, tuple) else report.longrepr
             return Source(skipped=str(reason))
         sections = "".join(f"\n{title}\n{text}" for title, text in report.sections)
         return Source(failed=f"the matrix fixture failed\n{report.longreprtext}{sections}")
 
-    def _expand(self, matrix: object) -> Source:
+    def _expand(self, matrix: object, metafunc: pytest.Metafunc) -> Source:
+        def find(wanted: ResultsOf) -> Sequence[Input]:
+            return self._upstream.find(wanted, metafunc.definition, self._stand_in)
+
         try:
-            return Source(expansion_of(matrix, stand_in=self._stand_in))
-        except MatrixError as error:
+            return Source(expansion_of(matrix, stand_in=self._stand_in, find=find))
+        except (MatrixError, pytest.Collector.CollectError) as error:
             return Source(failed=str(error))
+        except pytest.skip.Exception as error:  # of the file with the inputs
+            return Source(skipped=str(error))
 
 
 def _identity(probe: private.Probe, collector: pytest.Collector) -> tuple[object, ...]:

@@ -1,0 +1,156 @@
+"""Results of one experiment as values in the matrix of another one.
+
+    "parameters": {"model": results_of("exp_train.py::experiment"), "metric": ["f1", "auc"]}
+
+A user writes :func:`results_of`; for each result that it stands for there is an :class:`Input`, put
+in its place when a matrix is expanded. It is a reference: the result may not be there yet.
+Which configuration it is of belongs to the parameters of the experiment that is given it, and how
+it is computed to the code. So a change makes exactly those stale that depend on it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+from pytest_memento.config import Config
+from pytest_memento.errors import MatrixError
+from pytest_memento.matrix.words import what
+from pytest_memento.record import Key, Plain, Value
+
+if TYPE_CHECKING:
+    from pytest_memento.results import Results
+
+Where: TypeAlias = Mapping[str, Any] | Callable[[Config], object] | None
+"""Which configurations: those that have these values, or for which a function returns true."""
+
+
+@dataclass(frozen=True)
+class Input:
+    """The result of an experiment, as a value for another one.
+
+    :param key: of the result.
+    :param label: of its configuration, as in its test id.
+    :param config: its configuration; of a stored one, what plain data can tell of it.
+    :param made_from: what its code and its settings are: the manifest, and setting -> digest.
+    :param parts: what its parameters are, as far as plain data can tell.
+    :param store: the directory of the store that it is in, if it is not in that of the session.
+    :param has_twin: whether another input differs from it in nothing but the settings.
+    """
+
+    key: Key
+    label: str = field(compare=False)
+    config: Config = field(compare=False, repr=False)
+    made_from: Mapping[str, str] = field(compare=False, repr=False)
+    parts: Mapping[str, Plain] = field(compare=False, repr=False)
+    store: str = field(default="", compare=False)
+    has_twin: bool = field(default=False, compare=False)
+
+    @property
+    def name(self) -> str:
+        """What people know it as: experiment and configuration."""
+        return f"{self.key.experiment}[{self.label}]"
+
+    @property
+    def __name__(self) -> str:
+        return f"({self.label})"  # in labels
+
+    def __memento_key__(self) -> list[str]:
+        """Return what counts among parameters: which configuration of which experiment."""
+        settings = [self.key.settings] if self.has_twin else []
+        return ["input", self.key.experiment, self.key.parameters, *settings]
+
+    def __memento_code__(self) -> dict[str, str]:
+        """Return what counts as code: how it is computed."""
+        start = f"{OF_INPUT}{self.key.experiment}: "
+        return {f"{start}{name}": digest for name, digest in self.made_from.items()}
+
+    def __memento_parts__(self) -> Mapping[str, Plain]:
+        """Return what it is told apart by in tables."""
+        return self.parts
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Input:
+        return self
+
+
+OF_INPUT = "input "
+"""What entries of a manifest begin with that are of an input."""
+OF_SETTING = "setting "
+"""What entries of an input begin with that are its settings."""
+
+
+def made_from(manifest: Mapping[str, str], settings: Mapping[str, str]) -> dict[str, str]:
+    """Return what a result is made from, beside its parameters.
+
+    :param settings: tracked setting -> digest.
+    """
+    return {**{f"{OF_SETTING}{name}": digest for name, digest in settings.items()}, **manifest}
+
+
+def opened(parameters: Mapping[str, Value]) -> dict[str, Plain]:
+    """Return parameters by name, and what is in them by dotted name."""
+    parts: dict[str, Plain] = {}
+    for name, value in parameters.items():
+        parts[name] = value.shown
+        parts |= {f"{name}.{part}": plain for part, plain in value.parts.items()}
+    return parts
+
+
+@dataclass(frozen=True)
+class ResultsOf:
+    """What a user writes among the parameters, see :func:`results_of`.
+
+    :param target: the experiment, as it was written.
+    :param where: which of its configurations.
+    :param known: the inputs, where they are known already.
+    """
+
+    target: str
+    where: Where = None
+    known: tuple[Input, ...] = ()
+
+    def __repr__(self) -> str:
+        return f"results_of({self.target!r})"
+
+    def __iter__(self) -> Any:
+        raise TypeError(
+            f"{self!r} cannot be iterated: write it in place of the list of a parameter's values;"
+            " which results these are is known when the matrix is expanded"
+        )
+
+
+def results_of(source: str | Results, *, where: Where = None) -> ResultsOf:
+    """Stand for the results of an experiment, as values of a parameter of another one.
+
+    >>> matrix = {
+    ...     "parameters": {
+    ...         "model": results_of("exp_train.py::experiment", where={"dataset": "mnist"}),
+    ...         "metric": ["accuracy", "f1"],
+    ...     }
+    ... }
+
+    An experiment that is given one runs when it is there. ``config.model`` is then the result, and
+    ``context.inputs["model"]`` more of it: its configuration, its directory.
+
+    :param source: an experiment, as ``exp_file.py::experiment``: the file is looked for beside the
+        one in which the matrix is used, then from the root directory; ``::experiment`` is one of
+        the same file, and a file alone will do where it has only one. Or results that are there,
+        from :func:`load_results` or ``Memento(...).run``.
+    :param where: which of them: parameter -> value or list of values, or a function of the
+        configuration.
+    :raises MatrixError: *source* or *where* is something else.
+    """
+    if where is not None and not isinstance(where, Mapping) and not callable(where):
+        raise MatrixError(f"results_of: 'where' is {what(where)}, not a dict or a function")
+    if isinstance(where, Mapping) and not where:
+        raise MatrixError("results_of: 'where' is an empty dict: leave it out for all results")
+    if isinstance(source, str):
+        return ResultsOf(source, where)
+    inputs = getattr(source, "__memento_inputs__", None)
+    if not callable(inputs):
+        raise MatrixError(
+            f"results_of takes an experiment such as 'exp_train.py::experiment', or results, not"
+            f" {what(source)}"
+        )
+    return ResultsOf(f"{len(inputs(where))} results", where, tuple(inputs(where)))

@@ -1,0 +1,82 @@
+"""Experiments that were not asked for join the session if something that is to run needs them.
+
+What was asked for and then deselected stays so: what needs it is not run, and says why.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+
+import pytest
+
+from pytest_memento.plugin.bound import BOUND
+from pytest_memento.plugin.distribution import agree
+from pytest_memento.plugin.options import Options
+from pytest_memento.plugin.outlook import REMARKS
+from pytest_memento.plugin.plan import runs
+from pytest_memento.plugin.upstream import Upstream
+
+
+class Joining:
+    """Adds what is needed, and puts each experiment behind what it needs.
+
+    :param upstream: knows what was collected.
+    """
+
+    def __init__(self, options: Options, upstream: Upstream) -> None:
+        self.options = options
+        self._upstream = upstream
+        self._asked_for: set[str] = set()
+
+    @pytest.hookimpl(tryfirst=True, specname="pytest_collection_modifyitems")
+    def pytest_memento_note_collected(self, items: list[pytest.Item]) -> None:
+        """Note what was asked for, before anything is deselected."""
+        self._asked_for = {item.nodeid for item in items}
+
+    @pytest.hookimpl(trylast=True)
+    def pytest_collection_modifyitems(
+        self, session: pytest.Session, config: pytest.Config, items: list[pytest.Item]
+    ) -> None:
+        """Add what those need that are left."""
+        if not self._upstream.has_inputs:
+            return
+        needed = [each for each in self._needed(items) if each not in self._asked_for]
+        agreed = {*agree(config, "inputs", needed)}
+        if joining := [item for item in self._upstream.items() if item.nodeid in agreed]:
+            _join(session, config, joining)
+            items += joining
+        items.sort(key=self._depth)
+
+    def _needed(self, items: Sequence[pytest.Item]) -> list[str]:
+        """Return the node ids of the inputs that have to run, for *items* that have to."""
+        if not (self.options.reads or self.options.writes):
+            return []
+        by_key = {item.stash[BOUND].experiment.key: item for item in self._upstream.items()}
+        needed: dict[str, None] = {}
+        waiting = [item for item in items if runs(item, self.options)]
+        while waiting:
+            for each in waiting.pop().stash[BOUND].experiment.inputs:
+                item = by_key.get(each.key)
+                if item is None or item.nodeid in needed:
+                    continue
+                if item.stash[BOUND].standing.status.runs:
+                    needed[item.nodeid] = None
+                    waiting.append(item)
+        return [*needed]
+
+    def _depth(self, item: pytest.Item) -> int:
+        bound = item.stash.get(BOUND, None)
+        return self._upstream.depth(bound.experiment) if bound is not None else 0
+
+
+def _join(session: pytest.Session, config: pytest.Config, items: list[pytest.Item]) -> None:
+    for item in items:
+        item.ihook.pytest_itemcollected(item=item)
+    report = pytest.CollectReport(session.nodeid, "passed", longrepr=None, result=[*items])
+    config.hook.pytest_collectreport(report=report)  # so that they are counted
+    names = Counter(item.stash[BOUND].experiment.key.experiment for item in items)
+    for name, number in names.items():
+        plural = "" if number == 1 else "s"
+        line = f"memento: with {number} experiment{plural} of {name}, whose results are needed"
+        config.stash.setdefault(REMARKS, []).append(line)

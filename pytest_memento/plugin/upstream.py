@@ -1,0 +1,252 @@
+"""The experiments whose results others are given (``results_of``): found, and collected if need be.
+
+A matrix that holds such a value can be expanded when the other one is. If pytest has not come to
+that by then, it is collected at once, in the nodes that pytest itself makes or will make.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from collections import Counter
+from collections.abc import Generator, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pytest_memento.config import nearest
+from pytest_memento.errors import MatrixError
+from pytest_memento.experiment import Experiment, Standing, Status
+from pytest_memento.fingerprint import StandIn
+from pytest_memento.inputs import OF_INPUT, Input, ResultsOf
+from pytest_memento.matrix import matching
+from pytest_memento.plugin import private
+from pytest_memento.plugin.bound import BOUND, Bound
+from pytest_memento.plugin.options import Options, shown_path
+from pytest_memento.record import Key
+
+Python = pytest.Module | pytest.Class
+
+
+class Upstream:
+    """Knows what was collected, and collects what others need."""
+
+    def __init__(self, options: Options) -> None:
+        self.options = options
+        self.has_inputs = False
+        """Whether any experiment is given the result of another one."""
+        self.bounds: dict[Key, Bound] = {}
+        """What is known of each experiment that was collected."""
+        self._items: dict[str, list[pytest.Item]] = {}
+        self._asking: list[pytest.Function] = []
+        self._nodes: dict[Path, pytest.Collector] = {}
+        self._taken: dict[Path, pytest.Collector] = {}
+
+    def note(self, items: Sequence[pytest.Item]) -> None:
+        """Note the items of a function."""
+        for item in items:
+            bound = item.stash[BOUND]
+            self.bounds[bound.experiment.key] = bound
+            self.has_inputs = self.has_inputs or bool(bound.experiment.inputs)
+        if items:
+            self._items[items[0].stash[BOUND].experiment.key.experiment] = list(items)
+
+    def find(
+        self, wanted: ResultsOf, asking: pytest.Function, stand_in: StandIn | None
+    ) -> Sequence[Input]:
+        """Return the results that are meant in the matrix of a function.
+
+        :raises MatrixError: there is no such experiment, or none of that configuration.
+        """
+        if wanted.known:
+            return [self._at_home(each) for each in wanted.known]
+        self._asking.append(asking)
+        try:
+            experiments = [i.stash[BOUND].experiment for i in self._items_of(wanted, asking)]
+            return list(_inputs(experiments, wanted, stand_in))
+        except MatrixError as error:
+            raise MatrixError(f"{wanted!r}: {error}") from None
+        finally:
+            self._asking.pop()
+
+    def _at_home(self, known: Input) -> Input:
+        is_here = Path(known.store) == self.options.store.root.absolute()
+        return dataclasses.replace(known, store="") if is_here else known
+
+    def judge(self, experiment: Experiment, standing: Standing) -> Standing:
+        """Return the standing of an experiment, seeing that of its inputs.
+
+        A change of what they are made of is one of its own code; but they may be computed again
+        for a data file, under the same key.
+        """
+        if standing.status is not Status.CACHED:
+            return standing
+        for each in experiment.inputs:
+            bound = self.bounds.get(each.key)
+            if bound is not None and bound.standing.replaces:
+                reason = f"{OF_INPUT}{each.key.experiment}: {bound.standing.reason}"
+                return Standing(Status.STALE, reason, standing.past, replaces=True)
+        return standing
+
+    # -- finding -----------------------------------------------------------------------------------
+
+    def _items_of(self, wanted: ResultsOf, asking: pytest.Function) -> list[pytest.Item]:
+        file, _, inside = wanted.target.partition("::")
+        path = self._path(file, asking)
+        module = self._module(path, asking)
+        start = f"{module.nodeid}::"
+        if not inside:
+            if not any(name.startswith(start) for name in self._items):
+                self._collect(module)
+            names = [each for each in self._items if each.startswith(start)]
+            if len(names) != 1:
+                text = ", ".join(each.removeprefix(start) for each in names) or "none"
+                raise MatrixError(f"{file} has {len(names)} experiments: name one ({text})")
+            return self._items[names[0]]
+        name = start + inside
+        if name not in self._items:
+            self._refuse_cycle(name)
+            self._make(module, inside.split("::"))
+        if name not in self._items:
+            known = [each.removeprefix(start) for each in self._items if each.startswith(start)]
+            near = nearest(inside, known)
+            hint = f"did you mean {near!r}?" if near else f"there are: {', '.join(known) or 'none'}"
+            raise MatrixError(f"{module.nodeid} has no experiment {inside!r} ({hint})")
+        return self._items[name]
+
+    def _path(self, file: str, asking: pytest.Function) -> Path:
+        if not file:
+            return asking.path
+        beside, root = asking.path.parent, self.options.root
+        for place in (beside, root):
+            if (path := Path(place / file)).is_file():
+                return Path(os.path.normpath(path))
+        near = nearest(file, {each.name for each in beside.glob("*.py")})
+        looked = f"looked for in {shown_path(beside, asking.config)} and in the root directory"
+        raise MatrixError(
+            f"there is no file {file} ({f'did you mean {near!r}?' if near else looked})"
+        )
+
+    def _refuse_cycle(self, name: str) -> None:
+        names = [each.nodeid for each in self._asking]
+        if name in names:
+            circle = " -> ".join([*names[names.index(name) :], name])
+            raise MatrixError(f"experiments need each other's results: {circle}")
+
+    def _module(self, path: Path, asking: pytest.Function) -> pytest.Module:
+        for each in self._asking:
+            module = each.getparent(pytest.Module)
+            if module is not None and module.path == path:
+                return module
+        node = self._taken.get(path) or self._nodes.get(path) or self._walk(path)
+        if not isinstance(node, pytest.Module):
+            raise MatrixError(
+                f"{shown_path(path, asking.config)} is not collected: pytest or an option leaves it"
+                " out"
+            )
+        return node
+
+    def _walk(self, path: Path) -> pytest.Collector | None:
+        """Go down to a file from the nearest directory that pytest has a node for."""
+        known = {**self._nodes, **self._taken}
+        node: Any = next((known[each] for each in path.parents if each in known), None)
+        while isinstance(node, pytest.Directory):
+            self._taken[node.path] = node
+            report = private.collect_directory(node)
+            if report.failed:
+                raise MatrixError(f"{report.nodeid or 'a directory'}: {report.longreprtext}")
+            node = next((n for n in report.result if n.path in (path, *path.parents)), None)
+        return node if isinstance(node, pytest.Collector) else None
+
+    # -- collecting --------------------------------------------------------------------------------
+
+    def _is_being_collected(self, node: pytest.Collector) -> bool:
+        return any(node in each.listchain() for each in self._asking)
+
+    def _collect(self, node: Python) -> Sequence[pytest.Item | pytest.Collector]:
+        """Collect a module or class now; pytest is given the same when it comes to it."""
+        if self._is_being_collected(node):
+            return []
+        if isinstance(node, pytest.Module):
+            self._taken[node.path] = node
+        made = list(node.collect())
+        node.collect = lambda: made  # type: ignore[method-assign]
+        return made
+
+    def _make(self, collector: Python, names: Sequence[str]) -> None:
+        """Have the items of a function made, which is found below a collector."""
+        if self._is_being_collected(collector):
+            if len(names) == 1:
+                self._make_ahead(collector, names[0])
+                return
+            chain = [node for asking in self._asking for node in asking.listchain()]
+            inner = next((n for n in chain if n.parent is collector and n.name == names[0]), None)
+            if not isinstance(inner, pytest.Class):
+                raise MatrixError(f"class {names[0]} is below this one in its file: move it above")
+        else:
+            made = self._collect(collector)
+            inner = next((each for each in made if each.name == names[0]), None)
+        if isinstance(inner, pytest.Class) and len(names) > 1:
+            self._make(inner, names[1:])
+
+    def _make_ahead(self, collector: Python, name: str) -> None:
+        """Make the items of a function that is below the one that asks, in the same file."""
+        function = getattr(collector.obj, name, None)
+        if function is not None and collector.funcnamefilter(name):
+            collector.ihook.pytest_pycollect_makeitem(collector=collector, name=name, obj=function)
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_collect_directory(
+        self, path: Path
+    ) -> Generator[None, pytest.Collector | None, pytest.Collector | None]:
+        """Give pytest the node of a directory that was collected already."""
+        node = yield
+        if node is not None:
+            self._nodes[path] = node = self._taken.get(path, node)
+        return node
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_collect_file(
+        self, file_path: Path
+    ) -> Generator[None, list[pytest.Collector], list[pytest.Collector]]:
+        """Give pytest the node of a file that was collected already."""
+        nodes = yield
+        made = [self._taken.get(file_path, n) if isinstance(n, pytest.Module) else n for n in nodes]
+        for node in made:
+            if isinstance(node, pytest.Module):
+                self._nodes[file_path] = node
+        return made
+
+    # -- what is known -----------------------------------------------------------------------------
+
+    def items(self) -> Iterator[pytest.Item]:
+        """Yield the items of all experiments that were collected, asked for or not."""
+        for all_of in self._items.values():
+            yield from all_of
+
+    def depth(self, experiment: Experiment) -> int:
+        """Return how many experiments come before one, each with the result of the last."""
+        known = (self.bounds.get(each.key) for each in experiment.inputs)
+        return max((1 + self.depth(bound.experiment) for bound in known if bound), default=0)
+
+
+def _inputs(
+    experiments: Sequence[Experiment], wanted: ResultsOf, stand_in: StandIn | None
+) -> Iterator[Input]:
+    by_case = {id(each.case): each for each in experiments}
+    cases = [each.case for each in experiments]
+    if wanted.where is not None:
+        cases = matching(cases, wanted.where, stand_in=stand_in)
+        if not cases:
+            raise MatrixError(f"none of {len(experiments)} configurations is one of 'where'")
+    twins = Counter(case.fingerprint[0] for case in cases)
+    for case in cases:
+        made = by_case[id(case)].as_input()
+        yield dataclasses.replace(made, has_twin=twins[case.fingerprint[0]] > 1)
+
+
+def given_by(experiment: Experiment) -> Mapping[str, Input]:
+    """Return parameter -> the input that is its value."""
+    config = experiment.case.config if experiment.inputs else {}
+    return {name: value for name, value in config.items() if isinstance(value, Input)}
