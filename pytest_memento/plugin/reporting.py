@@ -191,7 +191,7 @@ class Reporting:
             of_which = f" of {name}" if len(by_experiment) > 1 else ""
             yield from (f"failures{of_which}: {cause}" for cause in self._causes(runs))
         lacking = Counter(k["lacks"] for k in self.ended.values() if "lacks" in k)
-        yield from (f"not run: {number} x {lack}" for lack, number in lacking.items())
+        yield from (f"not run: {number} x {lack}" for lack, number in sorted(lacking.items()))
 
     def _table(self, runs: Sequence[Mapping[str, Any]], width: int) -> Iterator[str]:
         most = len(runs) if self.config.get_verbosity() > 1 else _MOST_ROWS
@@ -211,10 +211,11 @@ class Reporting:
     def _row(self, known: Mapping[str, Any]) -> Row:
         """Return what is shown of an experiment; what the report of a hit leaves out is stored."""
         runtime, memory = known.get("runtime"), known.get("memory")
+        status = "not run" if "lacks" in known else known["ended"]
         if "stem" not in known:
             texts, numbers = known.get("result", {}), known.get("metrics", {})
             return Row(
-                known["labels"], known["ended"], texts, numbers, runtime, memory,
+                known["labels"], status, texts, numbers, runtime, memory,
                 known.get("error", ""),
             )  # fmt: skip
         record = self.options.store.read(known["experiment"], known["stem"], Outcome.PASSED)
