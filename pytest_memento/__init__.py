@@ -10,6 +10,7 @@ from pytest_memento.context import Context
 from pytest_memento.errors import (
     CacheMiss,
     ContextError,
+    CyclicDependency,
     ExperimentsFailed,
     FingerprintError,
     MatrixError,
@@ -40,6 +41,7 @@ __all__ = [
     "ConsoleNotificationProvider",
     "Context",
     "ContextError",
+    "CyclicDependency",
     "DefaultNotificationProvider",
     "ExperimentsFailed",
     "FileSystemNotificationProvider",

@@ -25,6 +25,7 @@ from pytest_memento.errors import MementoError
 from pytest_memento.fingerprint import is_own, spec_of
 from pytest_memento.labels import one_line
 from pytest_memento.pickling import explain
+from pytest_memento.pipeline import Stage
 from pytest_memento.record import Key
 
 _loading: list[Path] = []
@@ -35,12 +36,12 @@ class Bundle:
     """What workers run.
 
     :param subject: the experiment.
-    :param matrix: what it is run with.
+    :param stages: the matrices that it is run with.
     :param keys: of all its configurations, with what their code was made from.
     """
 
     subject: Subject
-    matrix: Any
+    stages: Sequence[Stage]
     keys: Sequence[tuple[Key, Mapping[str, str]]]
 
 
@@ -55,7 +56,10 @@ def dump(bundle: Bundle) -> bytes:
             with _by_value(out_of_reach):
                 stream, met = _dump(bundle)
     except Exception as error:
-        parts = {bundle.subject.name: bundle.subject.function, "matrix": bundle.matrix}
+        parts = {
+            bundle.subject.name: bundle.subject.function,
+            "matrix": [stage.matrix for stage in bundle.stages],
+        }
         raise MementoError(_why(parts, error)) from error
     return pickle.dumps((sys.path, met.sources(), stream))
 

@@ -93,6 +93,20 @@ class QueryError(MementoError, ValueError):
         return f'expression "{self.text}": {self.reason}'
 
 
+class CyclicDependency(MatrixError):
+    """Matrices that need each other's results.
+
+    :param ids: of the matrices, each of which depends on the next one.
+    """
+
+    def __init__(self, ids: Sequence[str]) -> None:
+        super().__init__(ids)
+        self.ids = ids
+
+    def __str__(self) -> str:
+        return f"matrices depend on each other: {' -> '.join(self.ids)}"
+
+
 class CacheMiss(MementoError):
     """A result that is wanted from the store alone, and is not there.
 

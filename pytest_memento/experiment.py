@@ -79,6 +79,11 @@ class Experiment:
     manifest: Manifest
     inputs: tuple[Input, ...] = ()
 
+    @classmethod
+    def known(cls, key: Key, case: Case, manifest: Manifest) -> Experiment:
+        """Return an experiment whose key another process has found out."""
+        return cls(key, case, manifest, _inputs_in(case.code))
+
     def as_input(self) -> Input:
         """Return what stands for its result among the values of others."""
         case = self.case
@@ -132,11 +137,15 @@ def experiments_of(name: str, cases: Sequence[Case], describe: Describe) -> list
 def _code_of(
     held: Sequence[object], describe: Describe
 ) -> tuple[Manifest, Digest, tuple[Input, ...]]:
-    inputs = tuple(each for each in held if isinstance(each, Input))
+    inputs = _inputs_in(held)
     manifest = {**describe([each for each in held if not isinstance(each, Input)])}
     for each in inputs:
         manifest |= each.__memento_code__()
     return manifest, digest_value(manifest), inputs
+
+
+def _inputs_in(held: Sequence[object]) -> tuple[Input, ...]:
+    return tuple(each for each in held if isinstance(each, Input))
 
 
 # -- looking up ------------------------------------------------------------------------------------
@@ -404,7 +413,7 @@ class Attempt:
             pid=os.getpid(),
             files=self.context.files,
             seed=self.context.seed,
-            inputs=_addresses(case.config) if self.experiment.inputs else {},
+            inputs=_addresses(case.config, self.store) if self.experiment.inputs else {},
             **more,
         )
 
@@ -426,13 +435,18 @@ class Attempt:
                 self.store.put_value(described[name].digest, value)
 
 
-def _addresses(config: Config) -> dict[str, tuple[str, ...]]:
+def _addresses(config: Config, own: Store) -> dict[str, tuple[str, ...]]:
     """Return parameter -> experiment, stem and store of the result that is its value."""
     return {
-        name: (value.key.experiment, value.key.stem, *([value.store] if value.store else []))
+        name: (value.key.experiment, value.key.stem, *_elsewhere(value, own))
         for name, value in config.items()
         if isinstance(value, Input)
     }
+
+
+def _elsewhere(given: Input, own: Store) -> list[str]:
+    is_here = not given.store or Path(given.store) == own.root.absolute()
+    return [] if is_here else [given.store]
 
 
 def run_async(coroutine: Coroutine[Any, Any, T]) -> T:

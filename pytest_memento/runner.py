@@ -11,7 +11,9 @@ import signal
 import sys
 import time
 import warnings
-from collections.abc import Callable, Sequence
+from collections import Counter
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -28,7 +30,7 @@ from pytest_memento.errors import (
 from pytest_memento.experiment import Experiment
 from pytest_memento.labels import label, one_line
 from pytest_memento.loaded import Loaded
-from pytest_memento.matrix import Expansion
+from pytest_memento.pipeline import Stage, in_order, names_of, only, stage
 from pytest_memento.processors import usable
 from pytest_memento.providers import NotificationProvider
 from pytest_memento.record import Outcome
@@ -75,6 +77,7 @@ class Memento:
         self.experiment = experiment
         self._notify = notify if notify is not None else notification_provider
         self._workers = _checked(num_workers, "num_workers")
+        self._stages: list[Stage] = []
         subject_of(experiment, ())
 
     def run(  # noqa: PLR0913  # Memento's own, in its order, and ours behind these
@@ -113,6 +116,116 @@ class Memento:
         :raises KeyboardInterrupt: Ctrl-C, when what was running has ended and is stored; the second
             one ends that, too.
         """
+        wanted = _Wanted(
+            force_run=force_run,
+            force_cache=force_cache,
+            workers=_checked(workers, "workers") or self._workers,
+            verbose=verbose,
+            raise_on_failure=raise_on_failure,
+        )
+        told = self._told(notify) if notify_on_complete else [None]
+        session = _Session(self.experiment, [only(matrix)], wanted, cache_path, told)
+        if dry_run:
+            session.preview()
+            return None
+        return session.run()[None]
+
+    def add_matrix(self, matrix: Mapping[str, Any]) -> None:
+        """Add a matrix to those that :meth:`run_all` runs.
+
+        >>> memento = Memento(lambda config: config.get("small", 0) + config.x)
+        >>> memento.add_matrix({"id": "small", "parameters": {"x": [1, 2]}})
+        >>> large = {"id": "large", "parameters": {"x": [100]}, "dependencies": ["small"]}
+        >>> memento.add_matrix(large)
+
+        Beside the keys of any matrix it has an ``id``, and maybe ``dependencies``: a list of ids.
+        For each of these there is a parameter of that name, whose values are the results of that
+        matrix.
+
+        :raises MatrixError: what is wrong with the id or the dependencies, in one line.
+        """
+        self._stages.append(stage(matrix))
+
+    def run_all(  # noqa: PLR0913  # those of run
+        self,
+        dry_run: bool = False,
+        force_run: bool = False,
+        force_cache: bool = False,
+        cache_path: str | os.PathLike[str] | None = None,
+        notify_on_complete: bool = True,
+        *,
+        workers: int | None = None,
+        notify: Notify = None,
+        verbose: bool = False,
+        raise_on_failure: bool = False,
+    ) -> dict[Any, Results] | None:
+        """Run all matrices that were added, as one: an experiment runs when its inputs are there.
+
+        If an input fails, the experiments that need it are not run; the others are.
+
+        The arguments and errors are those of :meth:`run`.
+
+        :return: id -> results, in the order in which the matrices were added.
+        :raises CyclicDependency: matrices depend on each other.
+        :raises MatrixError: an id is there twice, or one that is depended on is not there.
+        """
+        wanted = _Wanted(
+            force_run=force_run,
+            force_cache=force_cache,
+            workers=_checked(workers, "workers") or self._workers,
+            verbose=verbose,
+            raise_on_failure=raise_on_failure,
+        )
+        if not self._stages:
+            raise MementoError("run_all has nothing to run: add matrices by add_matrix first")
+        told = self._told(notify) if notify_on_complete else [None]
+        session = _Session(self.experiment, in_order(self._stages), wanted, cache_path, told)
+        if dry_run:
+            session.preview()
+            return None
+        results = session.run()
+        return {each.id: results[each.id] for each in self._stages}
+
+    def _told(self, notify: Notify) -> list[str | NotificationProvider | None]:
+        return _told(notify if notify is not None else self._notify)
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Wanted:
+    """How to run, see :meth:`Memento.run`."""
+
+    force_run: bool
+    force_cache: bool
+    workers: int | None
+    verbose: bool
+    raise_on_failure: bool
+
+    def __post_init__(self) -> None:
+        if self.force_run and self.force_cache:
+            raise MementoError("force_run runs all and force_cache nothing: choose one")
+
+    @property
+    def mode(self) -> str:
+        return "refresh" if self.force_run else "only" if self.force_cache else "use"
+
+
+class _Session:
+    """One run: an experiment with its matrices, and where its results are.
+
+    :param stages: the matrices, each behind those that it depends on.
+    :param wanted: how to run.
+    :param store: the directory of the store, ``None`` for that of the project.
+    :param told: who is told what goes on; ``None`` for nobody, whatever the ini file says.
+    """
+
+    def __init__(
+        self,
+        experiment: Callable[..., Any],
+        stages: Sequence[Stage],
+        wanted: _Wanted,
+        store: str | os.PathLike[str] | None,
+        told: Sequence[str | NotificationProvider | None],
+    ) -> None:
         from pytest_memento import bundle  # which imports cloudpickle
 
         if bundle.is_loading():
@@ -120,100 +233,71 @@ class Memento:
                 "Memento(...).run is called while a worker imports the module of the experiment:"
                 " put it under if __name__ == '__main__'"
             )
-        if force_run and force_cache:
-            raise MementoError("force_run runs all and force_cache nothing: choose one")
-        chosen = notify if notify is not None else self._notify
-        session = _Session(
-            self.experiment,
-            matrix,
-            store=cache_path,
-            told=_told(chosen) if notify_on_complete else [None],
-            is_verbose=verbose,
-        )
-        if dry_run:
-            session.preview(force_run=force_run)
-            return None
-        mode = "refresh" if force_run else "only" if force_cache else "use"
-        given = _checked(workers, "workers") or self._workers
-        return session.run(mode, given, raise_on_failure=raise_on_failure)
-
-
-class _Session:
-    """One run: an experiment with its matrix, and where its results are.
-
-    :param told: who is told what goes on; ``None`` for nobody, whatever the ini file says.
-    """
-
-    def __init__(
-        self,
-        experiment: Callable[..., Any],
-        matrix: Any,
-        *,
-        store: str | os.PathLike[str] | None,
-        told: Sequence[str | NotificationProvider | None],
-        is_verbose: bool,
-    ) -> None:
-        from pytest_memento.plugin.choices import expansion_of
-
-        self.matrix = matrix
-        self.expansion = expansion_of(matrix)
-        self.subject = subject_of(experiment, self.expansion.names)
-        self.is_verbose = is_verbose
+        self.stages = stages
+        self.subject = subject_of(experiment, names_of([each.matrix for each in stages]))
+        self.wanted = wanted
         self.told = told
         self._options = [f"--memento-dir={os.path.abspath(store)}"] if store is not None else []
 
     # -- dry run -----------------------------------------------------------------------------------
 
-    def preview(self, *, force_run: bool) -> None:
+    def preview(self) -> None:
         """Print each configuration, with what is known of it."""
-        outcome, _ = self._call(["--collect-only"], 0)
-        print("Running configurations:")
-        for experiment, standing in zip(outcome.experiments, outcome.standings, strict=True):
-            status = f"{standing.status.word}: {standing.reason}".removesuffix(": ")
-            if force_run and not standing.status.runs:
-                status += ", run again"
-            print(f"  {_configuration(experiment)}  {status}")
+        outcome, given = self._call(["--collect-only"], 0)
+        for each in self.stages:
+            of_which = "" if each.id is None else f" for matrix {each.id!r}"
+            print(f"Running configurations{of_which}:")
+            for place in given.places[each.id]:
+                experiment, standing = outcome.experiments[place], outcome.standings[place]
+                status = f"{standing.status.word}: {standing.reason}".removesuffix(": ")
+                if self.wanted.force_run and not standing.status.runs:
+                    status += ", run again"
+                print(f"  {_configuration(experiment)}  {status}")
         print("Exiting due to dry run")
 
     # -- running -----------------------------------------------------------------------------------
 
-    def run(self, mode: str, workers: int | None, *, raise_on_failure: bool) -> Results:
-        """Run the session, and return what came out."""
-        for remark in self.expansion.remarks:
-            warnings.warn(MementoWarning(remark), stacklevel=4)
+    def run(self) -> dict[Hashable, Results]:
+        """Run the session, and return what came out of each stage."""
         began = time.monotonic()
-        outcome = self._called([f"--memento-cache={mode}", *self._targets()], workers)
-        results = self._results(outcome)
-        if not self.is_verbose:
+        outcome, given = self._called([f"--memento-cache={self.wanted.mode}", *self._targets()])
+        for remark in given.remarks:
+            warnings.warn(MementoWarning(remark), stacklevel=3)
+        found = self._found(outcome)
+        if not self.wanted.verbose:
             self._tell(outcome, time.monotonic() - began)
         self._pass_on(outcome)
         for provider in self._providers():
             _try(provider.all_tasks_completed)
         failures = self._failures(outcome)
-        if mode == "only" and failures:
+        if self.wanted.force_cache and failures:
             raise CacheMiss([*failures])
-        if raise_on_failure and failures:
-            raise ExperimentsFailed(failures, results)
-        return results
+        if self.wanted.raise_on_failure and failures:
+            everything = [*found.values()]
+            raise ExperimentsFailed(
+                failures, Results(everything, len(outcome.experiments) - len(everything))
+            )
+        return {name: _results(places, found) for name, places in given.places.items()}
 
-    def _called(self, options: Sequence[str], workers: int | None) -> Ended:
+    def _called(self, options: Sequence[str]) -> tuple[Ended, Given]:
         """Call for a session; where nobody asked for workers and there can be none, without."""
+        workers = self.wanted.workers
         number = usable() if workers is None else workers
         outcome, given = self._call(options, number if number > 1 else 0)
         if workers is None and given.unpicklable:
             reason = f"{given.unpicklable}; so they run in this process, one after the other"
-            warnings.warn(MementoWarning(reason), stacklevel=5)
-            outcome, _ = self._call(options, 0)
-        elif given.unpicklable:
+            warnings.warn(MementoWarning(reason), stacklevel=4)
+            return self._call(options, 0)
+        if given.unpicklable:
             raise given.unpicklable
-        return outcome
+        return outcome, given
 
     def _call(self, options: Sequence[str], workers: int) -> tuple[Ended, Given]:
         from pytest_memento.plugin.calling import Call, call
         from pytest_memento.plugin.given import Given
 
         place = self.subject.place
-        given = Given(self.subject, self.matrix, _without_remarks(self.expansion), _loaded)
+        given = Given(self.subject, self.stages, _loaded)
         providers = self._providers()
 
         def on_end(has_failed: bool) -> None:
@@ -227,7 +311,7 @@ class _Session:
                 near=os.getcwd() if place.startswith("<") else place,
                 workers=workers,
                 typed=sys.orig_argv,
-                is_verbose=self.is_verbose,
+                is_verbose=self.wanted.verbose,
                 on_end=on_end if providers else None,
             )
         )
@@ -244,10 +328,11 @@ class _Session:
 
     # -- what came out -----------------------------------------------------------------------------
 
-    def _results(self, outcome: Ended) -> Results:
+    def _found(self, outcome: Ended) -> dict[int, Result]:
+        """Return place -> what came out of the experiment there."""
         store = outcome.store
         assert store is not None
-        found = []
+        found = {}
         for position, experiment in enumerate(outcome.experiments):
             ended = outcome.ends.get(position)
             word = ended.value if ended is not None else ""
@@ -258,8 +343,8 @@ class _Session:
             record = store.find(experiment.key, which)
             if record is not None:
                 is_cached = word == "cached"
-                found.append(Result(record, store, Path(outcome.root), was_cached=is_cached))
-        return Results(found, len(outcome.experiments) - len(found))
+                found[position] = Result(record, store, Path(outcome.root), was_cached=is_cached)
+        return found
 
     def _failures(self, outcome: Ended) -> dict[str, str]:
         experiments = outcome.experiments
@@ -292,6 +377,8 @@ class _Session:
             shown.say(f"memento: failed: {label_}: {error}")
         if len(outcome.errors) > _MOST_FAILURES:
             shown.say(f"memento: ... and {len(outcome.errors) - _MOST_FAILURES} more")
+        for lack, number in Counter(outcome.lacks.values()).most_common(_MOST_FAILURES):
+            shown.say(f"memento: not run: {number} x {lack}")
         shown.say(f"memento: {total} experiment{plural}: {words} in {duration(seconds)}")
         shown.close()
 
@@ -347,8 +434,9 @@ def _try(tell: Callable[[], object]) -> None:
         warnings.warn(MementoWarning(text), stacklevel=2)
 
 
-def _without_remarks(expansion: Expansion) -> Expansion:
-    return Expansion(expansion.cases, expansion.excluded, (), expansion.names)
+def _results(places: Sequence[int], found: Mapping[int, Result]) -> Results:
+    there = [found[place] for place in places if place in found]
+    return Results(there, len(places) - len(there))
 
 
 def _configuration(experiment: Experiment) -> str:

@@ -64,6 +64,11 @@ def read(matrix: Mapping[str, Any], place: str, stand_in: StandIn | None) -> Pla
 
 def _read_plan(matrix: Mapping[str, Any], place: str, stand_in: StandIn | None) -> Plan:
     for key in matrix:
+        if key in ("id", "dependencies"):
+            raise MatrixError(
+                f"{key!r} is for add_matrix of Memento(...); here, give a parameter the results of"
+                " another experiment: results_of('exp_file.py::experiment')"
+            )
         if key not in KEYS:
             text = unknown("matrix key", key, KEYS)
             told = "parameters" in matrix or "did you mean" in text

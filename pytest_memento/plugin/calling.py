@@ -89,6 +89,7 @@ class Outcome:
     :param experiments: in matrix order.
     :param ends: position -> how it ended.
     :param errors: position -> why it failed, in a line.
+    :param lacks: position -> which input was not there, for which it was not run.
     :param standings: what the store knew of each before.
     :param interrupted: by what, where that was no failure.
     :param signal: that was to end this process.
@@ -101,6 +102,7 @@ class Outcome:
     experiments: Sequence[Experiment] = ()
     ends: dict[int, Ended] = field(default_factory=dict)
     errors: dict[int, str] = field(default_factory=dict)
+    lacks: dict[int, str] = field(default_factory=dict)
     standings: list[Standing] = field(default_factory=list)
     interrupted: BaseException | None = None
     signal: int = 0
@@ -196,6 +198,9 @@ class _Caller:
         if known is None:
             return
         position, ended = known["position"], Ended(known["ended"])
+        if "lacks" in known:
+            self.outcome.lacks[position] = known["lacks"]
+            return
         self.outcome.ends[position] = ended
         self.outcome.errors.pop(position, None)
         if ended is Ended.FAILED:

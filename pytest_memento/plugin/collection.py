@@ -170,7 +170,8 @@ class Collection:
         with without_gc():
             items = self._bind_all(made, group) if group.bounds is None else _merged(made, group)
         if self.options.writes and not self.options.collect_only:
-            self._keep_plan([item.stash[BOUND].experiment for item in items])
+            own = [item.stash[BOUND].experiment for item in items]
+            self._keep_plan([*self._of_earlier_stages, *own])
         self._upstream.note(items)
         return items
 
@@ -245,24 +246,32 @@ class Collection:
         known = self._given.known(cases) if self._given is not None else None
         return known if known is not None else experiments_of(name, cases, describe)
 
+    @property
+    def _of_earlier_stages(self) -> Sequence[Experiment]:
+        """The experiments of the same function that a pipeline has before these."""
+        return self._given.experiments if self._given is not None else ()
+
     def _looked_up(self, experiments: Sequence[Experiment]) -> list[Bound]:
         if not experiments:
             return []
+        before = self._of_earlier_stages
         if not (self.options.reads or self.options.writes):
             off = Standing(Status.NEW, "the store is off")
-            return [Bound(e, off, position) for position, e in enumerate(experiments)]
+            return [Bound(e, off, place) for place, e in enumerate(experiments, len(before))]
         store = self.options.store
         name = experiments[0].key.experiment
         listing = store.listing(name)
-        self.removed[name] = listing.outside(e.key for e in experiments)
+        self.removed[name] = listing.outside(e.key for e in [*before, *experiments])
         try:
             with without_gc():
                 judged = [judge(each, listing, store, self.options.root) for each in experiments]
         except StoreError as error:
             raise pytest.Collector.CollectError(f"the store cannot be used: {error}") from None
         return [
-            Bound(experiment, self._upstream.judge(experiment, standing), position)
-            for position, (experiment, standing) in enumerate(zip(experiments, judged, strict=True))
+            Bound(experiment, self._upstream.judge(experiment, standing), place)
+            for place, (experiment, standing) in enumerate(
+                zip(experiments, judged, strict=True), len(before)
+            )
         ]
 
     # -- items -------------------------------------------------------------------------------------

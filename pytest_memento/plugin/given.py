@@ -1,6 +1,6 @@
 """An experiment that is given to a session, by ``Memento(...).run``, and not found in a file.
 
-The session collects it in place of files, with the matrix that came with it. All that follows is
+The session collects it in place of files, with the matrices that came with it. All that follows is
 as for any other: arguments, keys, store, claims, schedule, reports.
 """
 
@@ -9,18 +9,23 @@ from __future__ import annotations
 import shutil
 import tempfile
 import types
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections import Counter
+from collections.abc import Hashable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from pytest_memento.callables import Subject
-from pytest_memento.errors import FingerprintError, MementoError
+from pytest_memento.errors import FingerprintError, MatrixError, MementoError
 from pytest_memento.experiment import Experiment
+from pytest_memento.fingerprint import digest_value
+from pytest_memento.inputs import Input, ResultsOf
+from pytest_memento.labels import quoted, short
 from pytest_memento.loaded import Loaded
 from pytest_memento.matrix import Case, Expansion
+from pytest_memento.pipeline import Stage
 from pytest_memento.plugin.bound import BOUND
 from pytest_memento.plugin.choices import expansion_of
 from pytest_memento.plugin.options import OPTIONS, STORE
@@ -32,21 +37,25 @@ INPUT = "memento_given"
 
 @dataclass
 class Given:
-    """An experiment with its matrix.
+    """An experiment with its matrix, or with several that are given each other's results.
 
     :param subject: the function, and what is known of it.
-    :param matrix: as the user wrote it.
-    :param expansion: its configurations.
+    :param stages: the matrices, each behind those that it depends on.
     :param loaded: knows the source of modules as it was when they were loaded.
     :param keys: of the configurations, where another process has found them out.
     """
 
     subject: Subject
-    matrix: Any
-    expansion: Expansion
+    stages: Sequence[Stage]
     loaded: Loaded = field(default_factory=Loaded)
     keys: Sequence[tuple[Key, Mapping[str, str]]] = ()
     experiments: list[Experiment] = field(default_factory=list)
+    """Those of all stages, each once."""
+    expansion: Expansion = field(default_factory=lambda: Expansion(()))
+    """What is left of the present stage: a configuration may be in several."""
+    places: dict[Hashable, list[int]] = field(default_factory=dict)
+    """Which of the experiments are those of a stage, in the order of its matrix."""
+    remarks: list[str] = field(default_factory=list)
     refused: BaseException | None = None
     """Why there are no experiments."""
     unpicklable: MementoError | None = None
@@ -59,8 +68,7 @@ class Given:
         from pytest_memento import bundle  # which imports cloudpickle
 
         held = bundle.load(path)
-        expansion = expansion_of(held.matrix)
-        return cls(held.subject, held.matrix, expansion, keys=held.keys)
+        return cls(held.subject, held.stages, keys=held.keys)
 
     def dump(self) -> bytes:
         """Return what workers need.
@@ -70,7 +78,7 @@ class Given:
         from pytest_memento import bundle  # which imports cloudpickle
 
         keys = [(each.key, each.manifest) for each in self.experiments]
-        return bundle.dump(bundle.Bundle(self.subject, self.matrix, keys))
+        return bundle.dump(bundle.Bundle(self.subject, self.stages, keys))
 
     @property
     def main(self) -> Path | None:
@@ -82,13 +90,51 @@ class Given:
         return source if source is not None and file and source == Path(file).absolute() else None
 
     def known(self, cases: Sequence[Case]) -> list[Experiment] | None:
-        """Return the experiments of cases whose keys are known."""
-        if len(cases) != len(self.keys):
+        """Return the experiments of cases of the present stage, if their keys are known."""
+        start = len(self.experiments)
+        keys = self.keys[start : start + len(cases)]
+        if len(keys) != len(cases):
             return None
         return [
-            Experiment(key, case, manifest)
-            for case, (key, manifest) in zip(cases, self.keys, strict=True)
+            Experiment.known(key, case, manifest)
+            for case, (key, manifest) in zip(cases, keys, strict=True)
         ]
+
+    def begin(self, stage: Stage) -> None:
+        """Expand the matrix of a stage.
+
+        :raises MatrixError: it cannot be expanded.
+        """
+        try:
+            whole = expansion_of(stage.matrix, find=self._find if stage.dependencies else None)
+        except MatrixError as error:
+            if stage.id is None:
+                raise
+            raise MatrixError(f"matrix {quoted(stage.id)}: {error}") from None
+        self.remarks += whole.remarks
+        known = {each.case.fingerprint: place for place, each in enumerate(self.experiments)}
+        labels = {each.case.label for each in self.experiments}
+        new: list[Case] = []
+        places = self.places[stage.id] = []
+        for case in whole.cases:
+            place = known.get(case.fingerprint)
+            if place is None:
+                place = len(self.experiments) + len(new)
+                new.append(case)
+                if case.label in labels:
+                    case.label += short(digest_value([*case.fingerprint]))
+            places.append(place)
+        self.expansion = Expansion(tuple(new), whole.excluded, names=whole.names)
+
+    def _find(self, wanted: ResultsOf) -> Sequence[Input]:
+        """Return the results of a stage."""
+        if wanted.known:
+            return wanted.known
+        known = {str(name): places for name, places in self.places.items()}
+        experiments = [self.experiments[place] for place in known[wanted.target]]
+        twins = Counter(each.key.parameters for each in experiments)
+        made = [each.as_input() for each in experiments]
+        return [replace(each, has_twin=twins[each.key.parameters] > 1) for each in made]
 
     def leave_for_workers(self, config: pytest.Config, missing: int) -> None:
         """Write down what workers need; have no more of them than there is to do.
@@ -161,20 +207,27 @@ class GivenModule(pytest.Module):
 
         :raises CollectError: it cannot be run with its matrix.
         """
-        given = self.given
+        given, items = self.given, list[pytest.Item | pytest.Collector]()
         try:
-            made: Any = self.ihook.pytest_pycollect_makeitem(
-                collector=self, name=given.subject.name, obj=given.subject.function
-            )
+            for stage in given.stages:
+                given.begin(stage)
+                made = self._items() if given.expansion.cases else []
+                given.experiments += [item.stash[BOUND].experiment for item in made]
+                items += made
         except self.CollectError as error:
             given.refused = error
             raise
         except (FingerprintError, MementoError) as error:
             given.refused = error
             raise self.CollectError(str(error)) from None
-        items = [item for item in made if BOUND in item.stash]
-        given.experiments = [item.stash[BOUND].experiment for item in items]
         return items
+
+    def _items(self) -> list[pytest.Item]:
+        subject = self.given.subject
+        made: Any = self.ihook.pytest_pycollect_makeitem(
+            collector=self, name=subject.name, obj=subject.function
+        )
+        return [item for item in made if BOUND in item.stash]
 
 
 def given_to(metafunc: pytest.Metafunc) -> Given | None:

@@ -60,7 +60,7 @@ class Upstream:
         :raises MatrixError: there is no such experiment, or none of that configuration.
         """
         if wanted.known:
-            return [self._at_home(each) for each in wanted.known]
+            return wanted.known
         self._asking.append(asking)
         try:
             experiments = [i.stash[BOUND].experiment for i in self._items_of(wanted, asking)]
@@ -69,10 +69,6 @@ class Upstream:
             raise MatrixError(f"{wanted!r}: {error}") from None
         finally:
             self._asking.pop()
-
-    def _at_home(self, known: Input) -> Input:
-        is_here = Path(known.store) == self.options.store.root.absolute()
-        return dataclasses.replace(known, store="") if is_here else known
 
     def judge(self, experiment: Experiment, standing: Standing) -> Standing:
         """Return the standing of an experiment, seeing that of its inputs.
