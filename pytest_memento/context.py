@@ -54,7 +54,7 @@ class Context:
         self._config = config
         self._store = store
         self._root = root or Path.cwd()
-        self._inputs = dict(inputs or {})
+        self._inputs = {} if inputs is None else inputs
         self._files: dict[str, Digest] = {}
         self._series: Series = {}
         self._progress: tuple[Number, Number] | None = None
@@ -65,6 +65,11 @@ class Context:
     def config(self) -> Config:
         """The configuration of this experiment."""
         return self._config
+
+    def forget(self, config: Config) -> None:
+        """Let go of values that may be large, when the experiment has ended."""
+        self._config = config
+        self._inputs = {}
 
     @property
     def inputs(self) -> Mapping[str, Any]:

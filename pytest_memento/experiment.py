@@ -260,7 +260,8 @@ class Attempt:
     :param store: where checkpoints and artifacts go.
     :param root: the user's project, for the commit.
     :param command: the command line to record, without secrets.
-    :param inputs: parameter -> the stored result that it is given, which has a ``value``.
+    :param inputs: parameter -> the stored result that it is given, which has a ``value``, and
+        ``files`` that count for this one, too.
     """
 
     def __init__(
@@ -276,6 +277,7 @@ class Attempt:
         self.root = root
         self.command = command
         self._inputs = dict(inputs or {})
+        self._files = {name: d for each in self._inputs.values() for name, d in each.files.items()}
         self.config = self.fresh_config()
         self.context = Context(experiment.key, self.config, store, root, self._inputs)
         self.measured = Measured(started=time.time())
@@ -301,7 +303,9 @@ class Attempt:
     def forget(self) -> None:
         """Let go of what may be large, when all is said and done."""
         self.returned = None
+        self._inputs.clear()
         self.config = self.experiment.case.config
+        self.context.forget(self.config)
 
     def capturing(self, function: Callable[..., Any]) -> Callable[..., Any]:
         """Wrap *function* so that its result is kept here and ``None`` is returned.
@@ -411,7 +415,7 @@ class Attempt:
             environment=self._keep_environment(),
             host=provenance.host(),
             pid=os.getpid(),
-            files=self.context.files,
+            files={**self._files, **self.context.files},
             seed=self.context.seed,
             inputs=_addresses(case.config, self.store) if self.experiment.inputs else {},
             **more,

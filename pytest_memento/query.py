@@ -425,11 +425,14 @@ class _Reader:
             name = Name(OWN if node.id in OWN_NAMES else PARAMETERS, node.id)
         elif isinstance(node, ast.Attribute):
             root, rest = _path(node)
-            if root not in (PARAMETERS, SETTINGS, METRICS, RESULT):
+            if root in (PARAMETERS, SETTINGS, METRICS, RESULT):
+                name = Name(root, rest)
+            elif root and root not in OWN_NAMES:  # what is in a parameter
+                name = Name(PARAMETERS, f"{root}.{rest}")
+            else:
                 raise self._refused(
                     node, "is no name: only settings, metrics, result, parameters have x.y"
                 )
-            name = Name(root, rest)
         elif (found := _subscript(node)) is not None:
             name = found
         else:

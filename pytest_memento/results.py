@@ -173,6 +173,14 @@ class Result:
         return self._store.artifacts(self._record.key)
 
     @property
+    def files(self) -> dict[str, str]:
+        """Data file -> digest, of those that it depends on, also by its inputs.
+
+        See :meth:`pytest_memento.Context.depends_on`.
+        """
+        return dict(self._record.files)
+
+    @property
     def environment(self) -> dict[str, Any]:
         """Where it came from, as plain data.
 

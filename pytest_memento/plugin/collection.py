@@ -268,7 +268,7 @@ class Collection:
         except StoreError as error:
             raise pytest.Collector.CollectError(f"the store cannot be used: {error}") from None
         return [
-            Bound(experiment, self._upstream.judge(experiment, standing), place)
+            Bound(experiment, standing, place)
             for place, (experiment, standing) in enumerate(
                 zip(experiments, judged, strict=True), len(before)
             )

@@ -296,7 +296,7 @@ class Execution:
             bound.start(Attempt(*what))
             own = isinstance(error, MementoError)
             text = str(error) if own else f"{type(error).__name__}: {error}"
-            pytest.fail(f"the result of another experiment cannot be loaded: {text}", pytrace=False)
+        pytest.fail(f"the result of another experiment cannot be loaded: {text}", pytrace=False)
 
     def _hand_over(self, item: pytest.Item, attempt: Attempt) -> None:
         """Give the arguments of the function the attempt's own copies of the values."""

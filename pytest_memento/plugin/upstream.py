@@ -17,9 +17,9 @@ import pytest
 
 from pytest_memento.config import nearest
 from pytest_memento.errors import MatrixError
-from pytest_memento.experiment import Experiment, Standing, Status
+from pytest_memento.experiment import Experiment
 from pytest_memento.fingerprint import StandIn
-from pytest_memento.inputs import OF_INPUT, Input, ResultsOf
+from pytest_memento.inputs import Input, ResultsOf
 from pytest_memento.matrix import matching
 from pytest_memento.plugin import private
 from pytest_memento.plugin.bound import BOUND, Bound
@@ -69,21 +69,6 @@ class Upstream:
             raise MatrixError(f"{wanted!r}: {error}") from None
         finally:
             self._asking.pop()
-
-    def judge(self, experiment: Experiment, standing: Standing) -> Standing:
-        """Return the standing of an experiment, seeing that of its inputs.
-
-        A change of what they are made of is one of its own code; but they may be computed again
-        for a data file, under the same key.
-        """
-        if standing.status is not Status.CACHED:
-            return standing
-        for each in experiment.inputs:
-            bound = self.bounds.get(each.key)
-            if bound is not None and bound.standing.replaces:
-                reason = f"{OF_INPUT}{each.key.experiment}: {bound.standing.reason}"
-                return Standing(Status.STALE, reason, standing.past, replaces=True)
-        return standing
 
     # -- finding -----------------------------------------------------------------------------------
 

@@ -1,0 +1,697 @@
+"""Experiments that are given the results of others: found, in order, and stale when they should be."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from pytest_memento import load_results
+
+Notes = Callable[[], list[str]]
+
+PREPARE = """
+    from notes import note
+
+    matrix = {"parameters": {"dataset": ["digits"]}, "settings": {"size": 3}}
+
+    def experiment(context, config):
+        note(f"prepare {config.dataset}")
+        (context.dir / "rows.txt").write_text(str(config.settings.size))
+        return {"name": config.dataset, "rows": list(range(config.settings.size))}
+"""
+TRAIN = """
+    from notes import note
+    from pytest_memento import results_of
+
+    matrix = {
+        "parameters": {
+            "data": results_of("exp_prepare.py::experiment"),
+            "lr": [0.1, 0.2, 0.3, 0.4, 0.5, 0.6],
+        }
+    }
+
+    def experiment(context, config):
+        note(f"train {config.lr}")
+        given = context.inputs["data"]
+        assert given.value == config.data
+        assert given.config.dataset == "digits"
+        assert (given.dir / "rows.txt").read_text() == str(len(config.data["rows"]))
+        return {"w": len(config.data["rows"]) * config.lr}
+"""
+EVALUATE = """
+    from notes import note
+    from pytest_memento import results_of
+
+    matrix = {
+        "parameters": {"model": results_of("exp_train.py::experiment"), "metric": ["f1", "auc"]}
+    }
+
+    def experiment(context, model, metric):
+        note(f"evaluate {context.inputs['model'].config.lr} {metric}")
+        return model["w"]
+"""
+
+
+@pytest.fixture
+def pipeline(pytester: pytest.Pytester, notes: Notes) -> pytest.Pytester:
+    """Three stages: 1 to prepare, 6 to train, 12 to evaluate."""
+    pytester.makepyfile(exp_prepare=PREPARE, exp_train=TRAIN, exp_evaluate=EVALUATE)
+    return pytester
+
+
+def edit(pytester: pytest.Pytester, name: str, old: str, new: str) -> None:
+    path = pytester.path / name
+    text = path.read_text(encoding="utf-8")
+    assert old in text
+    path.write_text(text.replace(old, new), encoding="utf-8")
+
+
+def stages(notes: Notes) -> dict[str, int]:
+    """Return how many of each stage ran since it was last asked, in the order of the first."""
+    found: dict[str, int] = {}
+    for line in notes():
+        found[line.split()[0]] = found.get(line.split()[0], 0) + 1
+    return found
+
+
+def test_each_is_given_the_results_of_the_one_before(
+    pipeline: pytest.Pytester, notes: Notes
+) -> None:
+    assert pipeline.runpytest("-W", "error").parseoutcomes() == {"passed": 19}
+    assert stages(notes) == {"prepare": 1, "train": 6, "evaluate": 12}
+    assert pipeline.runpytest().parseoutcomes() == {"cached": 19}
+    assert notes() == []
+    results = load_results("exp_evaluate.py")
+    assert results[0].id == "model=(data=(dataset=digits)-lr=0.1)-metric=f1"
+    values = [result.value for result in results]
+    assert values[::2] == values[1::2] == pytest.approx([0.3, 0.6, 0.9, 1.2, 1.5, 1.8])
+    assert results[0].config.model == {"w": 3 * 0.1}
+    assert results[0].inputs["model"].inputs["data"].config.dataset == "digits"
+    assert len(results.where("model.lr >= 0.5 and model.data.dataset == 'digits'")) == 4
+
+
+def test_by_workers_nothing_starts_before_its_input_is_stored(
+    pipeline: pytest.Pytester, notes: Notes, xdist: None
+) -> None:
+    for name in ("prepare", "train", "evaluate"):
+        edit(pipeline, f"exp_{name}.py", "    return", "    note('end ' + FIRST)\n    return")
+    edit(pipeline, "exp_prepare.py", "    note(f", "    FIRST = 'prepare digits'\n    note(f")
+    edit(pipeline, "exp_train.py", "    note(f", "    FIRST = f'train {config.lr}'\n    note(f")
+    edit(
+        pipeline,
+        "exp_evaluate.py",
+        "    note(f",
+        "    FIRST = f'evaluate {model}'\n    import time; time.sleep(0.2)\n    note(f",
+    )
+    assert pipeline.runpytest_subprocess("-n2").parseoutcomes() == {"passed": 19}
+    lines = notes()
+    assert lines[:2] == ["prepare digits", "end prepare digits"]
+    for place, line in enumerate(lines):
+        if line.startswith("evaluate"):
+            assert f"end train {line.split()[1]}" in lines[:place]
+    assert pipeline.runpytest_subprocess("-n2").parseoutcomes() == {"cached": 19}
+
+
+def test_workers_do_not_idle_while_anything_is_ready(
+    pytester: pytest.Pytester, notes: Notes, xdist: None
+) -> None:
+    pytester.makepyfile(
+        exp_a="""
+        import time
+        from notes import note
+        matrix = {"parameters": {"seconds": [0.1, 3.0]}}
+
+        def experiment(seconds):
+            time.sleep(seconds)
+            note(f"a {seconds}")
+            return seconds
+        """,
+        exp_b="""
+        from notes import note
+        from pytest_memento import results_of
+        matrix = {"parameters": {"a": results_of("exp_a.py"), "x": [1, 2, 3]}}
+
+        def experiment(a, x):
+            note(f"b {a} {x}")
+        """,
+    )
+    assert pytester.runpytest_subprocess("-n2").parseoutcomes() == {"passed": 8}
+    lines = notes()
+    assert sorted(lines[:4]) == ["a 0.1", "b 0.1 1", "b 0.1 2", "b 0.1 3"]
+    assert lines[4] == "a 3.0"
+
+
+def test_an_edit_makes_stale_what_comes_after_it(pipeline: pytest.Pytester, notes: Notes) -> None:
+    pipeline.runpytest()
+    notes()
+    edit(pipeline, "exp_evaluate.py", 'return model["w"]', 'return 2 * model["w"]')
+    pipeline.runpytest()
+    assert stages(notes) == {"evaluate": 12}
+    edit(pipeline, "exp_train.py", "return {", "return {'more': 1, ")
+    dry = pipeline.runpytest("--collect-only")
+    dry.stdout.fnmatch_lines(
+        [
+            "exp_prepare.py::experiment*dataset=digits*  cached:*",
+            "exp_train.py::experiment*lr=0.6*  stale: code: exp_train.experiment changed*",
+            "exp_evaluate.py::experiment*  stale: input exp_train.py::experiment: code:"
+            " exp_train.experiment changed*",
+            "would run 18 of 19*",
+        ]
+    )
+    pipeline.runpytest()
+    assert stages(notes) == {"train": 6, "evaluate": 12}
+    edit(pipeline, "exp_prepare.py", '"size": 3', '"size": 4')
+    dry = pipeline.runpytest("--collect-only")
+    dry.stdout.fnmatch_lines(
+        [
+            "*  stale: setting size: 3 -> 4*",
+            "*  stale: input exp_prepare.py::experiment: setting size changed*",
+            "*  stale: input exp_train.py::experiment: input exp_prepare.py::experiment: setting"
+            " size changed*",
+        ]
+    )
+    pipeline.runpytest()
+    assert stages(notes) == {"prepare": 1, "train": 6, "evaluate": 12}
+
+
+def test_a_data_file_of_an_input(pytester: pytest.Pytester, notes: Notes) -> None:
+    (pytester.path / "rows.txt").write_text("1")
+    pytester.makepyfile(
+        exp_a="""
+        matrix = {"parameters": {"x": [1, 2]}}
+        def experiment(context, x):
+            return context.depends_on("rows.txt").read_text() * x
+        """,
+        exp_b="""
+        from notes import note
+        from pytest_memento import results_of
+        matrix = {"parameters": {"a": results_of("exp_a.py", where={"x": 2})}}
+        def experiment(a):
+            note(a)
+        """,
+    )
+    assert pytester.runpytest().parseoutcomes() == {"passed": 3}
+    (pytester.path / "rows.txt").write_text("2")
+    dry = pytester.runpytest("--collect-only")
+    dry.stdout.fnmatch_lines(["exp_b.py*stale: file rows.txt changed"])
+    assert pytester.runpytest("exp_b.py").parseoutcomes() == {"passed": 2}
+    assert pytester.runpytest().parseoutcomes() == {"cached": 2, "passed": 1}
+    assert notes() == ["11", "22"]
+    (pytester.path / "rows.txt").write_text("3")
+    assert pytester.runpytest("exp_a.py").parseoutcomes() == {"passed": 2}
+    assert pytester.runpytest("exp_b.py").parseoutcomes() == {"passed": 1}
+    assert notes() == ["33"]
+
+
+# -- inputs that are not there ---------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_what_needs_a_failed_input_is_not_run(
+    pipeline: pytest.Pytester, notes: Notes, workers: int, request: pytest.FixtureRequest
+) -> None:
+    options = ("-n2",) if workers and request.getfixturevalue("xdist") is None else ()
+    edit(pipeline, "exp_train.py", "given =", "assert config.lr != 0.2, 'too fast'\n    given =")
+    result = pipeline.runpytest_subprocess(*options, "-rs")
+    assert result.parseoutcomes() == {"passed": 16, "failed": 1, "skipped": 2}
+    lack = "its input exp_train.py::experiment*lr=0.2] failed: AssertionError: too fast"
+    result.stdout.fnmatch_lines([f"not run: 2 x {lack}", f"SKIPPED *not run: {lack}"])
+    result.stdout.fnmatch_lines(["(data=(dataset=digits)-lr=0.2)  f1      not run*"])
+    assert "0.2 f1" not in " ".join(notes())
+    alone = pipeline.runpytest_subprocess(*options, "-k", "evaluate")
+    assert {**alone.parseoutcomes(), "deselected": 7} == {
+        "cached": 10,
+        "skipped": 2,
+        "deselected": 7,
+    }
+    edit(pipeline, "exp_train.py", "assert config.lr != 0.2, 'too fast'", "")
+    again = pipeline.runpytest_subprocess(*options)
+    assert again.parseoutcomes()["passed"] == 6 + 12
+
+
+def test_what_is_needed_and_was_not_asked_for_joins(
+    pipeline: pytest.Pytester, notes: Notes
+) -> None:
+    result = pipeline.runpytest("exp_evaluate.py", "-k", "0.1 and f1", "-v")
+    assert result.parseoutcomes() == {"passed": 3, "deselected": 11}
+    result.stdout.fnmatch_lines(
+        [
+            "*collected 14 items / 11 deselected / 3 selected",
+            "memento: with 1 experiment of exp_prepare.py::experiment, whose results are needed",
+            "memento: with 1 experiment of exp_train.py::experiment, whose results are needed",
+            "exp_prepare.py::experiment*PASSED*",
+            "exp_train.py::experiment*PASSED*",
+            "exp_evaluate.py::experiment*PASSED*",
+        ]
+    )
+    assert notes() == ["prepare digits", "train 0.1", "evaluate 0.1 f1"]
+    name = "exp_evaluate.py::experiment[model=(data=(dataset=digits)-lr=0.2)-metric=auc]"
+    assert pipeline.runpytest(name).parseoutcomes() == {"passed": 2}
+    assert notes() == ["train 0.2", "evaluate 0.2 auc"]
+
+
+def test_what_was_deselected_stays_so(pipeline: pytest.Pytester, notes: Notes) -> None:
+    result = pipeline.runpytest("-k", "evaluate", "-rs")
+    assert result.parseoutcomes() == {"skipped": 12, "deselected": 7}
+    result.stdout.fnmatch_lines(["*not run: its input exp_train.py*lr=0.1] has no result"])
+    assert notes() == []
+
+
+def test_joining_with_workers(pipeline: pytest.Pytester, notes: Notes, xdist: None) -> None:
+    result = pipeline.runpytest_subprocess("-n2", "exp_evaluate.py")
+    assert result.parseoutcomes() == {"passed": 19}
+    assert stages(notes) == {"prepare": 1, "train": 6, "evaluate": 12}
+
+
+def test_distributed_as_the_user_chose(
+    pipeline: pytest.Pytester, notes: Notes, xdist: None
+) -> None:
+    result = pipeline.runpytest_subprocess("-n2", "--dist=load")
+    assert result.parseoutcomes() == {"passed": 19}
+    assert stages(notes) == {"prepare": 1, "train": 6, "evaluate": 12}
+
+
+def test_two_sessions_share_a_pipeline(pipeline: pytest.Pytester, notes: Notes) -> None:
+    edit(pipeline, "exp_train.py", "given =", "import time; time.sleep(0.3)\n    given =")
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:xdist"]
+    sessions = []
+    for files in (["exp_train.py"], ["exp_evaluate.py"], ["."]):
+        sessions.append(
+            subprocess.Popen(
+                [*command, *files], cwd=pipeline.path, stdout=subprocess.PIPE, text=True
+            )
+        )
+        time.sleep(0.5)
+    said = [session.communicate(timeout=120)[0] for session in sessions]
+    assert [session.returncode for session in sessions] == [0, 0, 0], said
+    assert stages(notes) == {"prepare": 1, "train": 6, "evaluate": 12}
+
+
+def test_a_cached_result_whose_input_is_gone_stays(pipeline: pytest.Pytester, notes: Notes) -> None:
+    pipeline.runpytest()
+    notes()
+    pipeline.runpytest("--memento-clear", "experiment == 'exp_train.py::experiment'",
+                       "--memento-yes")  # fmt: skip
+    assert pipeline.runpytest("exp_evaluate.py").parseoutcomes() == {"cached": 12}
+    result = load_results("exp_evaluate.py")[0]
+    assert result.inputs == {}
+    assert result.value == pytest.approx(0.3)
+    with pytest.raises(Exception, match="its 'model' is not stored any more"):
+        _ = result.config
+
+
+def test_without_a_store(pipeline: pytest.Pytester, notes: Notes) -> None:
+    result = pipeline.runpytest("--memento-cache=off", "-rs")
+    assert result.parseoutcomes() == {"passed": 1, "skipped": 18}
+    result.stdout.fnmatch_lines(["*--memento-cache=off keeps no result of its input exp_*"])
+
+
+def test_a_refresh_that_fails(pipeline: pytest.Pytester, notes: Notes) -> None:
+    edit(pipeline, "exp_train.py", "given =",
+         "import os; assert 'BAD' not in os.environ\n    given =")  # fmt: skip
+    pipeline.runpytest_subprocess()
+    notes()
+    pipeline._monkeypatch.setenv("BAD", "1")
+    result = pipeline.runpytest_subprocess("--memento-cache=refresh")
+    assert result.parseoutcomes() == {"passed": 1, "failed": 6, "skipped": 12}
+    assert stages(notes) == {"prepare": 1, "train": 6}
+    pipeline._monkeypatch.delenv("BAD")
+    assert pipeline.runpytest_subprocess().parseoutcomes() == {"cached": 19}
+
+
+def test_verifying(pipeline: pytest.Pytester, notes: Notes) -> None:
+    pipeline.runpytest()
+    notes()
+    result = pipeline.runpytest("exp_evaluate.py", "--memento-verify=100%")
+    assert result.parseoutcomes() == {"verified": 12}
+
+
+def test_a_value_that_cannot_be_loaded_is_a_failure(pytester: pytest.Pytester) -> None:
+    pytester.makepyfile(
+        exp_a="""
+        class Handle:
+            def __reduce__(self):
+                return int, ("not a number",)
+
+        matrix = {"parameters": {"x": [1]}}
+        def experiment(x):
+            return Handle()
+        """,
+        exp_b="""
+        from pytest_memento import results_of
+        matrix = {"parameters": {"model": results_of("exp_a.py")}}
+        def experiment(model): pass
+        """,
+    )
+    pytester.runpytest_subprocess("exp_a.py")
+    result = pytester.runpytest_subprocess()
+    assert result.parseoutcomes() == {"cached": 1, "errors": 1}
+    result.stdout.fnmatch_lines(
+        ["*the result of another experiment cannot be loaded: *ValueError: invalid literal*"]
+    )
+
+
+def test_what_was_given_is_let_go(pytester: pytest.Pytester) -> None:
+    pytester.makepyfile(
+        exp_a="""
+        import gc, pytest
+        from pytest_memento import results_of
+
+        class Model:
+            pass
+
+        @pytest.mark.memento(matrix={"parameters": {"x": [1, 2, 3]}})
+        def experiment_make(x):
+            return Model()
+
+        @pytest.mark.memento(matrix={"parameters": {"model": results_of("::experiment_make")}})
+        def experiment_use(config, context, model):
+            gc.collect()
+            assert context.inputs["model"].value is model
+            return sum(isinstance(each, Model) for each in gc.get_objects())
+        """
+    )
+    assert pytester.runpytest_subprocess().parseoutcomes() == {"passed": 6}
+    assert [r.value for r in load_results("exp_a.py::experiment_use")] == [1, 1, 1]
+
+
+# -- finding ---------------------------------------------------------------------------------------
+
+
+def test_experiments_of_one_file_in_any_order(pytester: pytest.Pytester) -> None:
+    pytester.makepyfile(
+        exp_a="""
+        import pytest
+        from pytest_memento import results_of
+
+        @pytest.mark.memento(matrix={"parameters": {"b": results_of("::experiment_b")}})
+        def experiment_a(b):
+            return b + 1
+
+        @pytest.mark.memento(matrix={"parameters": {"c": results_of("::ExperimentC::experiment")}})
+        def experiment_above(c):
+            return c + 1
+
+        class ExperimentC:
+            @pytest.mark.memento(matrix={"parameters": {"x": [1, 2]}})
+            def experiment(self, x):
+                return x
+
+        @pytest.mark.memento(matrix={"parameters": {"x": [1, 2]}})
+        def experiment_b(x):
+            return x * 10
+
+        @pytest.mark.memento(matrix={"parameters": {"c": results_of("::ExperimentC::experiment")}})
+        def experiment_below(c):
+            return c + 1
+        """
+    )
+    result = pytester.runpytest("-v")
+    outcomes = result.parseoutcomes()
+    result.stdout.fnmatch_lines(["*class ExperimentC is below this one in its file: move it above"])
+    assert outcomes["errors"] == 1
+
+
+def test_in_other_directories_with_their_fixtures(pytester: pytest.Pytester) -> None:
+    pytester.makepyfile(**{
+        "one/conftest": """
+            import pytest
+            @pytest.fixture
+            def factor():
+                return 7
+            @pytest.fixture
+            def matrix():
+                return {"parameters": {"x": [1, 2]}}
+        """,
+        "one/sub/exp_a": """
+            def experiment(x, factor):
+                return x * factor
+        """,
+        "one/test_other": """
+            def test_other(factor):
+                assert factor == 7
+        """,
+        "here/deep/exp_b": """
+            from pytest_memento import results_of
+            matrix = {"parameters": {"a": [*[0], results_of("one/sub/exp_a.py::experiment")],
+                                     "b": results_of("../../one/sub/exp_a.py", where={"x": 2})}}
+            def experiment(a, b):
+                return a + b
+        """,
+    })  # fmt: skip
+    for arguments in ([], ["here/deep"], ["one", "here"], ["here/deep/exp_b.py"]):
+        result = pytester.runpytest_subprocess("--memento-cache=refresh", *arguments)
+        assert result.parseoutcomes()["passed"] >= 3, arguments
+        result.assert_outcomes(passed=result.parseoutcomes()["passed"])
+    assert [r.value for r in load_results("here/deep/exp_b.py")] == [14, 21, 28]
+
+
+def test_in_ordinary_test_files_and_by_a_shared_fixture(pytester: pytest.Pytester) -> None:
+    for name in ("one", "two"):
+        pytester.makepyfile(**{
+            f"{name}/test_make": f"""
+                import pytest
+                @pytest.mark.memento(matrix={{"parameters": {{"x": [1]}}}})
+                def test_make(config):
+                    return "{name}"
+            """,
+            f"{name}/exp_use": """
+                def experiment(made):
+                    return made * 2
+            """,
+        })  # fmt: skip
+    pytester.makeconftest(
+        """
+        import pytest
+        from pytest_memento import results_of
+        @pytest.fixture
+        def matrix():
+            return {"parameters": {"made": results_of("test_make.py::test_make")}}
+        """
+    )
+    pytester.makeini("[pytest]\naddopts = --import-mode=importlib")
+    assert pytester.runpytest_subprocess().parseoutcomes() == {"passed": 4}
+    values = {name: load_results(f"{name}/exp_use.py")[0].value for name in ("one", "two")}
+    assert values == {"one": "oneone", "two": "twotwo"}
+
+
+def test_only_some_of_them(pytester: pytest.Pytester) -> None:
+    pytester.makepyfile(
+        exp_a="""
+        matrix = {"parameters": {"x": [1, 2, 3], "y": ["a", "b"]}}
+        def experiment(x, y):
+            return x * y
+        """,
+        exp_b="""
+        import pytest
+        from pytest_memento import results_of
+
+        def some(where):
+            matrix = {"parameters": {"a": results_of("exp_a.py", where=where)}}
+            return pytest.mark.memento(matrix=matrix)
+
+        @some({"x": [1, 2], "y": "b"})
+        def experiment_mapping(a):
+            return a
+
+        @some(lambda config: config.x == 3)
+        def experiment_function(a):
+            return a
+        """,
+    )
+    assert pytester.runpytest().parseoutcomes() == {"passed": 10}
+    values = [r.value for r in load_results("exp_b.py")]
+    assert sorted(values) == ["aaa", "b", "bb", "bbb"]
+
+
+def test_results_that_are_there(pytester: pytest.Pytester) -> None:
+    pytester.makepyfile(
+        exp_a="""
+        matrix = {"parameters": {"x": [1, 2]}}
+        def experiment(x):
+            return x * 10
+        """,
+        exp_b="""
+        import pytest
+        from pytest_memento import load_results, results_of
+
+        @pytest.fixture
+        def matrix():
+            known = load_results("exp_a.py")
+            return {"parameters": {"a": results_of(known, where={"x": 2})}}
+
+        def experiment(a):
+            return a + 1
+        """,
+    )
+    pytester.runpytest("exp_a.py")
+    assert pytester.runpytest().parseoutcomes() == {"cached": 2, "passed": 1}
+    (result,) = load_results("exp_b.py")
+    assert (result.value, result.config.a, result.id) == (21, 20, "a=(x=2)")
+
+
+MISTAKES = {
+    "exp_prepar.py": "there is no file exp_prepar.py (did you mean 'exp_prepare.py'?)",
+    "unheard-of.py": "there is no file unheard-of.py (looked for in * and in the root directory)",
+    "exp_prepare.py::experimnt": (
+        "exp_prepare.py has no experiment 'experimnt' (did you mean 'experiment'?)"
+    ),
+    "exp_prepare.py::Wrong::experiment": (
+        "exp_prepare.py has no experiment 'Wrong::experiment' (*)"
+    ),
+    "::experiment": (
+        "experiments need each other's results: exp_b.py::experiment -> exp_b.py::experiment"
+    ),
+    "notes.py::note": "notes.py is not collected: pytest or an option leaves it out",
+    "exp_broken.py": "*1 / 0*",
+}
+
+
+@pytest.mark.parametrize("target", MISTAKES)
+def test_wrong_targets(pytester: pytest.Pytester, notes: Notes, target: str) -> None:
+    pytester.makepyfile(
+        exp_prepare=PREPARE,
+        exp_broken="matrix = 1 / 0\ndef experiment(config): pass",
+        exp_b=f"""
+        from pytest_memento import results_of
+        matrix = {{"parameters": {{"a": results_of("{target}")}}}}
+        def experiment(a): pass
+        """,
+    )
+    result = pytester.runpytest("exp_b.py")
+    result.assert_outcomes(errors=1)
+    result.stdout.fnmatch_lines([f"*{MISTAKES[target]}"])
+
+
+def test_experiments_that_need_each_other(pytester: pytest.Pytester) -> None:
+    for mine, other in (("a", "b"), ("b", "a")):
+        pytester.makepyfile(
+            **{
+                f"exp_{mine}": f"""
+        from pytest_memento import results_of
+        matrix = {{"parameters": {{"x": results_of("exp_{other}.py::experiment")}}}}
+        def experiment(x): pass
+        """
+            }
+        )
+    result = pytester.runpytest("exp_a.py")
+    result.assert_outcomes(errors=1)
+    result.stdout.fnmatch_lines(
+        ["*exp_a.py::experiment -> exp_b.py::experiment -> exp_a.py::experiment"]
+    )
+
+
+WRONG = {
+    '{"parameters": {"a": results_of("exp_a.py", where={"z": 1})}}': "*where * 'z'*",
+    '{"parameters": {"a": results_of("exp_a.py", where={"x": 9})}}': (
+        "*none of 2 configurations is one of 'where'"
+    ),
+    '{"parameters": {"a": results_of("exp_a.py", where={})}}': "*'where' is an empty dict*",
+    '{"parameters": {"a": results_of(3)}}': "*results_of takes an experiment such as*, not 3*",
+    '{"parameters": {"a,b": results_of("exp_a.py")}}': "*'a,b' varies names together*",
+    '{"parameters": {"a": [1]}, "settings": {"s": results_of("exp_a.py")}}': (
+        "*setting 's' is results_of('exp_a.py'), which stands for several values*"
+    ),
+    '{"parameters": {"a": [1]}, "include": [{"a": results_of("exp_a.py")}]}': "*include: 'a' is*",
+    '{"parameters": {"a": [pytest.param(results_of("exp_a.py"))]}}': "*without pytest.param",
+    '{"parameters": {"a": list(results_of("exp_a.py"))}}': "*cannot be iterated*",
+    '{"parameters": {"a": [1]}, "dependencies": ["b"]}': "*'dependencies' is for add_matrix*",
+}
+
+
+@pytest.mark.parametrize("matrix", WRONG)
+def test_wrong_matrices(pytester: pytest.Pytester, matrix: str) -> None:
+    pytester.makepyfile(
+        exp_a='matrix = {"parameters": {"x": [1, 2]}}\ndef experiment(x): pass',
+        exp_b=f"""
+        import pytest
+        from pytest_memento import results_of
+        @pytest.fixture
+        def matrix():
+            return {matrix}
+        def experiment(config): pass
+        """,
+    )
+    result = pytester.runpytest("exp_b.py")
+    result.assert_outcomes(errors=1)
+    result.stdout.fnmatch_lines([WRONG[matrix]])
+
+
+def test_a_file_that_is_skipped(pytester: pytest.Pytester) -> None:
+    pytester.makepyfile(
+        exp_a='import pytest\npytest.importorskip("no_such_module")\nmatrix = {}\n'
+        "def experiment(config): pass",
+        exp_b="""
+        from pytest_memento import results_of
+        matrix = {"parameters": {"a": results_of("exp_a.py::experiment")}}
+        def experiment(a): pass
+        """,
+    )
+    result = pytester.runpytest("exp_b.py", "-rs")
+    result.assert_outcomes(skipped=1)
+    result.stdout.fnmatch_lines(["*could not import 'no_such_module'*"])
+
+
+def test_last_failed(pipeline: pytest.Pytester, notes: Notes) -> None:
+    edit(pipeline, "exp_evaluate.py", "    note", "    assert metric == 'f1'\n    note")
+    assert pipeline.runpytest().parseoutcomes() == {"passed": 13, "failed": 6}
+    assert pipeline.runpytest("--lf").parseoutcomes()["failed"] == 6
+
+
+def test_results_are_of_two_settings(pytester: pytest.Pytester) -> None:
+    pytester.makepyfile(
+        exp_a="""
+        matrix = [{"parameters": {"x": [1]}, "settings": {"s": s}} for s in (10, 20)]
+        def experiment(config):
+            return config.x * config.settings.s
+        """,
+        exp_b="""
+        from pytest_memento import results_of
+        matrix = {"parameters": {"a": results_of("exp_a.py")}}
+        def experiment(a):
+            return a
+        """,
+    )
+    assert pytester.runpytest().parseoutcomes() == {"passed": 4}
+    assert sorted(r.value for r in load_results("exp_b.py")) == [10, 20]
+
+
+def test_a_fixture_of_wider_scope_may_ask_for_it(pytester: pytest.Pytester) -> None:
+    pytester.makepyfile(
+        exp_a="""
+        matrix = {"parameters": {"x": [1, 2]}}
+        def experiment(x):
+            return [x]
+        """,
+        exp_b="""
+        import pytest
+        from pytest_memento import results_of
+        matrix = {"parameters": {"a": results_of("exp_a.py"), "y": [1, 2]}}
+
+        @pytest.fixture(scope="module")
+        def loaded(a):
+            return [*a, "loaded"]
+
+        def experiment(loaded, y):
+            return loaded
+        """,
+    )
+    assert pytester.runpytest().parseoutcomes() == {"passed": 6}
+    assert [r.value for r in load_results("exp_b.py")] == [
+        [1, "loaded"],
+        [1, "loaded"],
+        [2, "loaded"],
+        [2, "loaded"],
+    ]
+
+
+def test_the_files_are_unharmed_by_a_report(pipeline: pytest.Pytester, tmp_path: Path) -> None:
+    pipeline.runpytest(f"--memento-report={tmp_path / 'all.csv'}")
+    head, first = (tmp_path / "all.csv").read_text().splitlines()[:2]
+    assert "dataset" in head
+    assert "digits" in first
