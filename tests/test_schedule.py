@@ -416,3 +416,115 @@ def test_the_time_that_remains_is_unknown_until_one_has_ended() -> None:
     clock.now = 10
     schedule.finish("a", task.number)
     assert schedule.remaining() == 20
+
+
+# -- what needs the results of others --------------------------------------------------------------
+
+
+def following(*after: Sequence[int], seconds: Sequence[float | None] = ()) -> list[Task]:
+    known = [*seconds, *[None] * (len(after) - len(seconds))]
+    return [Task(n, known[n], after=frozenset(each)) for n, each in enumerate(after)]
+
+
+def test_what_is_needed_comes_first_and_ends_first() -> None:
+    tasks = following([3], [0], [], [2])
+    assert [task.number for task in in_turn(tasks)] == [2, 3, 0, 1]
+    run = simulate(tasks, [1, 1, 1, 1])
+    assert [(start, number) for start, _, number in run.starts] == [(0, 2), (1, 3), (2, 0), (3, 1)]
+
+
+def test_workers_do_not_wait_while_anything_is_ready() -> None:
+    # 0 and 1 first; 2, 3 need 0, which is short; 4 needs 1, which is long.
+    run = simulate(following([], [], [0], [0], [1]), [1, 5, 1, 1, 1])
+    assert {number: start for start, _, number in run.starts} == {0: 0, 1: 0, 2: 1, 3: 2, 4: 5}
+    assert run.end == 6
+
+
+def test_the_longest_way_first() -> None:
+    # What takes 2, and 9 in what needs it, is more urgent than what takes 8 and nobody needs.
+    seconds = [8.0, 2.0, 9.0, 1.0]
+    run = simulate(following([], [], [1], [], seconds=seconds), seconds)
+    assert [number for _, _, number in run.starts] == [1, 0, 2, 3]
+    assert run.end == 11
+
+
+def test_what_becomes_ready_is_sorted_in() -> None:
+    seconds = [1.0, 4.0, 6.0, 5.0, 0.5]
+    run = simulate(following([], [], [0], [0], [], seconds=seconds), seconds, workers=1)
+    assert [number for _, _, number in run.starts] == [0, 2, 3, 1, 4]
+
+
+def test_in_the_order_that_was_given() -> None:
+    tasks = following([2], [], [], seconds=[1, 2, 3])
+    order = [task.number for task in in_turn(tasks, longest_first=False)]
+    assert order == [1, 2, 0]
+
+
+def test_what_needs_something_that_is_put_off_waits_for_it() -> None:
+    schedule: Schedule[str] = Schedule(following([], [0], []))
+    schedule.join("a")
+    (task,) = schedule.take("a")
+    schedule.put_off("a", task.number)
+    (other,) = schedule.take("a")
+    assert other.number == 2
+    schedule.finish("a", 2)
+    assert not schedule.is_over
+    (again,) = schedule.take("a")
+    assert again.number == 0
+    schedule.finish("a", 0)
+    assert [task.number for task in schedule.take("a")] == [1]
+
+
+def test_a_task_of_an_array_stays_while_something_is_blocked() -> None:
+    schedule: Schedule[str] = Schedule(following([], [0]), leaves=True)
+    schedule.join("a")
+    for _ in range(3):
+        (task,) = schedule.take("a")
+        schedule.put_off("a", task.number)
+    assert not schedule.allowance.stopped
+
+
+def test_what_needs_something_that_was_given_up_comes_to_its_turn() -> None:
+    schedule: Schedule[str] = Schedule(following([], [0]))
+    for death in range(DEATHS):
+        schedule.join(f"w{death}")
+        assert [task.number for task in schedule.take(f"w{death}")] == [0]
+        schedule.leave(f"w{death}")
+    schedule.join("last")
+    assert [task.number for task in schedule.take("last")] == [1]
+    schedule.finish("last", 1)
+    assert schedule.is_over
+
+
+def test_what_is_needed_from_outside_is_not_waited_for() -> None:
+    assert [task.number for task in in_turn(following([7], []))] == [0, 1]
+
+
+def test_time_that_remains_with_what_is_blocked() -> None:
+    schedule: Schedule[str] = Schedule(following([], [0], seconds=[10, 20]))
+    schedule.join("a")
+    schedule.join("b")
+    schedule.take("a")
+    assert schedule.waiting == 1
+    assert schedule.remaining() == 20
+
+
+@given(st.data())
+def test_any_graph_is_run_to_its_end_in_order(data: st.DataObject) -> None:
+    number = data.draw(st.integers(1, 12))
+    after = [
+        data.draw(st.sets(st.integers(0, n - 1), max_size=3)) if n else set[int]()
+        for n in range(number)
+    ]
+    seconds = data.draw(
+        st.lists(st.one_of(st.none(), st.floats(0.01, 9)), min_size=number, max_size=number)
+    )
+    tasks = [Task(n, seconds[n], after=frozenset(after[n])) for n in range(number)]
+    data.draw(st.randoms()).shuffle(tasks)
+    takes = [data.draw(st.floats(0.2, 5)) for _ in range(number)]
+    run = simulate(tasks, takes)
+    starts = {each: start for start, _, each in run.starts}
+    assert starts.keys() == {*range(number)}
+    for each in range(number):
+        for other in after[each]:
+            assert starts[each] >= starts[other] + takes[other] - 1e-9

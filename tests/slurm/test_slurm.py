@@ -870,3 +870,39 @@ def test_nothing_is_told_of_what_is_left_to_an_array(pytester: pytest.Pytester) 
     assert result.ret == 0
     until(lambda: not queue())
     assert not (pytester.path / "typed.jsonl").exists()
+
+
+PIPELINE = """
+    import time, pytest
+    from notes import note
+    from pytest_memento import results_of
+
+    @pytest.mark.memento(matrix={"parameters": {"x": [1, 2, 3]}})
+    def experiment_train(x):
+        time.sleep(0.5)
+        note(f"end {x}")
+        assert x != 3
+        return x
+
+    matrix = {"parameters": {"model": results_of("::experiment_train"), "y": [1, 2]}}
+
+    @pytest.mark.memento(matrix=matrix)
+    def experiment_evaluate(context, model, y):
+        note(f"begin {model}")
+        assert context.inputs["model"].config.x == model
+        return model * 10
+"""
+
+
+def test_a_pipeline(pytester: pytest.Pytester, notes: Notes) -> None:
+    pytester.makepyfile(exp_a=PIPELINE)
+    result = pytester.runpytest_subprocess("--memento-slurm=2", "-rs")
+    assert result.parseoutcomes() == {"passed": 6, "failed": 1, "skipped": 2}
+    result.stdout.fnmatch_lines(
+        ["*not run: 2 x its input exp_a.py::experiment_train[[]x=3] failed*"]
+    )
+    lines = [line.split(" (")[0] for line in notes()]
+    for number in (1, 2):
+        begun = [place for place, line in enumerate(lines) if line.startswith(f"begin {number}")]
+        assert len(begun) == 2
+        assert lines.index(f"end {number}") < begun[0]
