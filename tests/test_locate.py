@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from pytest_memento import StoreError
-from pytest_memento.locate import locate
+from pytest_memento.locate import locate, place_for
 
 
 @pytest.fixture(autouse=True)
@@ -65,3 +65,21 @@ def test_a_broken_ini_file_is_passed_over(tmp_path: Path, text: str) -> None:
 def test_nothing_there(tmp_path: Path) -> None:
     with pytest.raises(StoreError, match=r"no store found in .*: run pytest there first"):
         locate(tmp_path / "nowhere")
+
+
+def test_a_new_store_is_where_pytest_would_have_it(tmp_path: Path) -> None:
+    (tmp_path / ".pytest_cache/memento").mkdir(parents=True)
+    project = tmp_path / "project"
+    project.mkdir()
+    (project / "pytest.ini").write_text("[pytest]\nmemento_dir = kept\n")
+    assert place_for(project / "scripts").store == project / "kept"
+    assert place_for(tmp_path / "other").store == tmp_path / ".pytest_cache/memento"
+    (project / "scripts/.pytest_cache/memento").mkdir(parents=True)
+    assert place_for(project / "scripts").store == project / "scripts/.pytest_cache/memento"
+
+
+def test_a_new_store_without_settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "setup.py").touch()
+    assert place_for(tmp_path / "a/b").store == tmp_path / ".pytest_cache/memento"
+    monkeypatch.setenv("MEMENTO_CACHE_PATH", str(tmp_path / "elsewhere"))
+    assert place_for(tmp_path / "a/b").store == tmp_path / "elsewhere"

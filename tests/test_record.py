@@ -51,6 +51,13 @@ def test_a_record_survives_json() -> None:
         assert Record.from_json(json.loads(json.dumps(record.to_json()))) == record
 
 
+def test_inputs_survive_json_and_are_left_out_where_there_are_none() -> None:
+    inputs = {"model": ("exp_a.py::f", "stem"), "data": ("exp_b.py::f", "stem", "/elsewhere")}
+    record = make(inputs=inputs)
+    assert Record.from_json(json.loads(json.dumps(record.to_json()))).inputs == inputs
+    assert "inputs" not in make().to_json()
+
+
 def test_nan_survives_json() -> None:
     record = Record.from_json(json.loads(json.dumps(make(metrics={"x": float("nan")}).to_json())))
     assert np.isnan(record.metrics["x"])

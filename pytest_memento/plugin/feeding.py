@@ -126,7 +126,7 @@ class Feeding:
 
         A failure that the session has found is of another one.
         """
-        bound = self._upstream.bounds.get(given.key)
+        bound = self._upstream.bound_of(given.key)
         is_again = self.options.cache is Cache.REFRESH or (
             bound is not None and bound.standing.replaces
         )

@@ -36,21 +36,27 @@ class Upstream:
         self.options = options
         self.has_inputs = False
         """Whether any experiment is given the result of another one."""
-        self.bounds: dict[Key, Bound] = {}
-        """What is known of each experiment that was collected."""
+        self._bounds: dict[Key, Bound] = {}
         self._items: dict[str, list[pytest.Item]] = {}
         self._asking: list[pytest.Function] = []
         self._nodes: dict[Path, pytest.Collector] = {}
         self._taken: dict[Path, pytest.Collector] = {}
 
     def note(self, items: Sequence[pytest.Item]) -> None:
-        """Note the items of a function."""
-        for item in items:
-            bound = item.stash[BOUND]
-            self.bounds[bound.experiment.key] = bound
-            self.has_inputs = self.has_inputs or bool(bound.experiment.inputs)
+        """Note the items of a function: many, maybe, which nobody will ask for."""
+        self._bounds.clear()
+        self.has_inputs |= any(item.stash[BOUND].experiment.inputs for item in items)
         if items:
-            self._items[items[0].stash[BOUND].experiment.key.experiment] = list(items)
+            first = items[0].stash[BOUND]
+            known = self._items.setdefault(first.experiment.key.experiment, [])
+            known[first.position :] = items  # a function may be made twice, or in parts
+
+    def bound_of(self, key: Key) -> Bound | None:
+        """Return what is known of an experiment, if it was collected."""
+        if not self._bounds:
+            bounds = (item.stash[BOUND] for item in self.items())
+            self._bounds = {bound.experiment.key: bound for bound in bounds}
+        return self._bounds.get(key)
 
     def find(
         self, wanted: ResultsOf, asking: pytest.Function, stand_in: StandIn | None
@@ -208,7 +214,7 @@ class Upstream:
 
     def depth(self, experiment: Experiment) -> int:
         """Return how many experiments come before one, each with the result of the last."""
-        known = (self.bounds.get(each.key) for each in experiment.inputs)
+        known = (self.bound_of(each.key) for each in experiment.inputs)
         return max((1 + self.depth(bound.experiment) for bound in known if bound), default=0)
 
 

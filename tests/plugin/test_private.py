@@ -220,6 +220,37 @@ def test_fixture_definitions_are_found_that_the_signature_does_not_name(
 # -- collection ------------------------------------------------------------------------------------
 
 
+def test_collect_directory_loads_its_conftest(pytester: pytest.Pytester) -> None:
+    pytester.makepyfile(**{
+        "test_a": "def test_a(): pass",
+        "sub/conftest": """
+            import pytest
+            @pytest.fixture
+            def own(): pass
+        """,
+        "sub/test_b": "def test_b(own): pass",
+    })  # fmt: skip
+    pytester.makeconftest(
+        """
+        import pytest
+        from pytest_memento.plugin import private
+
+        @pytest.hookimpl(trylast=True)
+        def pytest_collection_modifyitems(items):
+            (test,) = items
+            root = test.getparent(pytest.Directory)
+            inside = private.collect_directory(root).result
+            (sub,) = [node for node in inside if isinstance(node, pytest.Directory)]
+            modules = private.collect_directory(sub).result
+            (module,) = [node for node in modules if isinstance(node, pytest.Module)]
+            found = module.collect()
+            print([node.nodeid for node in found], private.visible_fixtures(module, "own"))
+        """
+    )
+    result = pytester.runpytest("test_a.py", "-s")
+    result.stdout.fnmatch_lines(["*'sub/test_b.py::test_b'] True"])
+
+
 def test_collected_by_pytest_goes_by_pattern_and_command_line(pytester: pytest.Pytester) -> None:
     class Looking:
         def pytest_collection_finish(self, session: pytest.Session) -> None:

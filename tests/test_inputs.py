@@ -1,0 +1,95 @@
+"""What stands for a result among the values of another experiment."""
+
+from __future__ import annotations
+
+import copy
+import pickle
+from typing import Any
+
+import pytest
+
+from pytest_memento import MatrixError, results_of
+from pytest_memento.config import Config
+from pytest_memento.experiment import Experiment, experiments_of
+from pytest_memento.fingerprint import digest_value
+from pytest_memento.labels import label
+from pytest_memento.matrix import Choice, expand
+from pytest_memento.record import Value
+
+
+def experiments(matrix: Any, **manifest: str) -> list[Experiment]:
+    return experiments_of("exp_a.py::f", expand(matrix).cases, lambda _: manifest)
+
+
+def following(before: list[Experiment], **more: Any) -> list[Experiment]:
+    values = [Choice(each.as_input(), f"({each.case.label})") for each in before]
+    matrix = {"parameters": {"model": values, "y": [1]}, **more}
+    return experiments_of("exp_b.py::g", expand(matrix).cases, lambda _: {"g": "1"})
+
+
+MATRIX = {"parameters": {"x": [1, 2]}, "settings": {"s": 1}}
+
+
+def test_its_configuration_counts_as_a_parameter_and_how_it_is_made_as_code() -> None:
+    keys = [each.key for each in following(experiments(MATRIX, f="1"))]
+    assert len({key.parameters for key in keys}) == 2
+    assert len({key.code for key in keys}) == 1
+    for other in (experiments(MATRIX, f="2"), experiments({**MATRIX, "settings": {"s": 2}}, f="1")):
+        changed = [each.key for each in following(other)]
+        assert [key.parameters for key in changed] == [key.parameters for key in keys]
+        assert {key.code for key in changed}.isdisjoint(key.code for key in keys)
+
+
+def test_what_it_is_made_from_is_in_the_manifest() -> None:
+    first = following(experiments(MATRIX, f="1"))[0]
+    assert first.manifest["g"] == "1"
+    assert first.manifest["input exp_a.py::f: f"] == "1"
+    assert first.manifest["input exp_a.py::f: setting s"] == digest_value(1)
+    last = following([first])[0]
+    assert last.manifest["input exp_b.py::g: input exp_a.py::f: f"] == "1"
+
+
+def test_those_that_differ_in_settings_alone() -> None:
+    both = experiments([{**MATRIX, "settings": {"s": s}} for s in (1, 2)])
+    first, _, twin, _ = (each.as_input() for each in both)
+    assert digest_value(first) == digest_value(twin)
+    with_twin = [type(each)(**{**vars(each), "has_twin": True}) for each in (first, twin)]
+    assert digest_value(with_twin[0]) != digest_value(with_twin[1])
+
+
+def test_what_it_is_told_apart_by() -> None:
+    first = following(experiments(MATRIX))[0]
+    assert first.case.label == "model=(x=1)-y=1"
+    (given,) = first.inputs
+    assert label(given) == "(x=1)"
+    assert given.name == "exp_a.py::f[x=1]"
+    assert Value.of(given, "(x=1)").parts == {"x": 1}
+    assert following([first])[0].inputs[0].parts == {"model": "(x=1)", "model.x": 1, "y": 1}
+    assert given.config == Config({"x": 1}, {"s": 1})
+
+
+def test_it_is_one_thing() -> None:
+    given = experiments(MATRIX)[0].as_input()
+    assert copy.deepcopy(given) is given
+    assert pickle.loads(pickle.dumps(given)) == given
+    assert digest_value(pickle.loads(pickle.dumps(given))) == digest_value(given)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "text"),
+    [
+        ((3,), "results_of takes an experiment such as 'exp_train.py::experiment', or results"),
+        ((None,), "not None"),
+        (("exp_a.py", 3), "'where' is 3 (an int), not a dict or a function"),
+        (("exp_a.py", {}), "'where' is an empty dict: leave it out"),
+    ],
+)
+def test_what_is_wrong(arguments: tuple[Any, ...], text: str) -> None:
+    with pytest.raises(MatrixError) as caught:
+        results_of(arguments[0], where=arguments[1] if arguments[1:] else None)
+    assert text in str(caught.value)
+
+
+def test_it_cannot_be_iterated() -> None:
+    with pytest.raises(TypeError, match="write it in place of the list"):
+        list(results_of("exp_a.py"))
