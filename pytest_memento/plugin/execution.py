@@ -184,6 +184,7 @@ class Execution:
 
     def _let_go(self, item: pytest.Item, bound: Bound) -> None:
         """Let go of what an experiment was given and has returned: it may be large."""
+        self._feeding.has_run()
         if bound.started:
             bound.attempt.forget()
         callspec = getattr(item, "callspec", None)

@@ -29,6 +29,8 @@ _PAUSE = 0.1
 _SILENCE = 3.0
 """Seconds in which nothing runs, after which nobody is expected to compute an input any more."""
 
+_NO_ORDER = "; what was chosen by --dist knows no order"
+
 
 @dataclass(frozen=True)
 class Lack:
@@ -51,6 +53,7 @@ class Feeding:
     def __init__(self, options: Options, upstream: Upstream) -> None:
         self.options = options
         self._upstream = upstream
+        self._last = 0.0  # when something was seen to run
 
     def wait(
         self,
@@ -65,14 +68,15 @@ class Feeding:
         the user has chosen how xdist distributes, there is no schedule.
         """
         bound.lacks = ""
-        start = last = time.monotonic()
+        start = time.monotonic()
+        self._last = self._last or start
         is_unscheduled = hasattr(item.config, "workerinput") and not isinstance(nextitem, Idle)
         while (lack := self._lack(bound)) is not None:
             now = time.monotonic()
             if lack.is_coming or (is_unscheduled and self._is_anything_running()):
-                last = now
-            if not lack.is_coming and now - last >= (_SILENCE if is_unscheduled else 0):
-                bound.lacks = lack.reason
+                self._last = now
+            if not lack.is_coming and now - self._last >= (_SILENCE if is_unscheduled else 0):
+                bound.lacks = lack.reason + (_NO_ORDER if is_unscheduled else "")
                 return
             if stopped():
                 bound.passed_over = True
@@ -81,6 +85,10 @@ class Feeding:
                 bound.is_left = bound.put_off = True
                 return
             time.sleep(_PAUSE)
+
+    def has_run(self) -> None:
+        """Note that something has run here."""
+        self._last = time.monotonic()
 
     def load(self, bound: Bound) -> dict[str, Result]:
         """Return parameter -> the result that is its value, which is loaded when it is asked for.

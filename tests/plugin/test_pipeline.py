@@ -276,6 +276,16 @@ def test_distributed_as_the_user_chose(
     assert stages(notes) == {"prepare": 1, "train": 6, "evaluate": 12}
 
 
+def test_distributed_without_any_order(
+    pipeline: pytest.Pytester, notes: Notes, xdist: None
+) -> None:
+    # xdist begins with the file that has the most.
+    result = pipeline.runpytest_subprocess("-n1", "--dist=loadfile", "-rs")
+    result.stdout.fnmatch_lines(["*has no result; what was chosen by --dist knows no order"])
+    assert stages(notes) == {"prepare": 1}
+    assert pipeline.runpytest_subprocess("-n1").parseoutcomes() == {"cached": 1, "passed": 18}
+
+
 def test_two_sessions_share_a_pipeline(pipeline: pytest.Pytester, notes: Notes) -> None:
     edit(pipeline, "exp_train.py", "given =", "import time; time.sleep(0.3)\n    given =")
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:xdist"]
@@ -507,6 +517,27 @@ def test_only_some_of_them(pytester: pytest.Pytester) -> None:
     assert pytester.runpytest().parseoutcomes() == {"passed": 10}
     values = [r.value for r in load_results("exp_b.py")]
     assert sorted(values) == ["aaa", "b", "bb", "bbb"]
+
+
+def test_inputs_can_be_excluded_by_their_configuration(pytester: pytest.Pytester) -> None:
+    pytester.makepyfile(
+        exp_a="""
+        matrix = {"parameters": {"x": [1, 2, 3]}}
+        def experiment(x):
+            return x
+        """,
+        exp_b="""
+        from pytest_memento import results_of
+        matrix = {
+            "parameters": {"a": results_of("exp_a.py"), "b": results_of("exp_a.py")},
+            "exclude": [lambda config: config.a.config.x >= config.b.config.x],
+        }
+        def experiment(a, b):
+            return a, b
+        """,
+    )
+    assert pytester.runpytest().parseoutcomes() == {"passed": 6}
+    assert [r.value for r in load_results("exp_b.py")] == [(1, 2), (1, 3), (2, 3)]
 
 
 def test_results_that_are_there(pytester: pytest.Pytester) -> None:
