@@ -41,12 +41,18 @@ class Joining:
         """Add what those need that are left."""
         if not self._upstream.has_inputs:
             return
-        needed = [each for each in self._needed(items) if each not in self._asked_for]
+        needed = [each for each in self._wanted(items) if each not in self._asked_for]
         agreed = {*agree(config, "inputs", needed)}
         if joining := [item for item in self._upstream.items() if item.nodeid in agreed]:
             _join(session, config, joining)
             items += joining
         items.sort(key=self._depth)
+
+    def _wanted(self, items: Sequence[pytest.Item]) -> list[str]:
+        """Return the node ids of what is to join: in a task of Slurm, what was submitted."""
+        if (order := self.options.order) is not None:
+            return [i.nodeid for i in self._upstream.items() if i.nodeid in order.items]
+        return self._needed(items)
 
     def _needed(self, items: Sequence[pytest.Item]) -> list[str]:
         """Return the node ids of the inputs that have to run, for *items* that have to."""

@@ -894,6 +894,18 @@ PIPELINE = """
 """
 
 
+def test_what_a_pipeline_needs_joins_the_array(pytester: pytest.Pytester, notes: Notes) -> None:
+    train, evaluate = PIPELINE.split("    matrix = {")
+    start = train.partition("    @pytest")[0]
+    evaluate = f"{start}    matrix = {{{evaluate}".replace('"::', '"exp_a.py::')
+    pytester.makepyfile(exp_a=train, exp_b=evaluate)
+    result = pytester.runpytest_subprocess("--memento-slurm=1", "exp_b.py")
+    assert result.parseoutcomes() == {"passed": 6, "failed": 1, "skipped": 2}
+    result.stdout.no_fnmatch_line("*changed*")
+    again = pytester.runpytest_subprocess("--memento-slurm=1", "exp_b.py")
+    assert again.parseoutcomes() == {"cached": 4, "failed": 1, "skipped": 2}
+
+
 def test_a_pipeline(pytester: pytest.Pytester, notes: Notes) -> None:
     pytester.makepyfile(exp_a=PIPELINE)
     result = pytester.runpytest_subprocess("--memento-slurm=2", "-rs")
