@@ -278,6 +278,20 @@ def test_what_cannot_be_pickled(project: Project, xdist: None) -> None:
         assert "MementoWarning: experiment" in shown
 
 
+def test_what_workers_cannot_store(project: Project, xdist: None) -> None:
+    project.write(
+        "run.py",
+        """
+        import threading
+        from pytest_memento import Memento
+        matrix = {"parameters": {"x": [1]}}
+        Memento(lambda x: threading.Lock(), num_workers=2).run(matrix)
+        """,
+    )
+    shown = project.python("run.py")
+    assert "memento: failed: x=1: the result cannot be stored: cannot pickle" in shown
+
+
 def test_a_module_that_runs_while_it_is_imported(project: Project, xdist: None) -> None:
     project.write(
         "exp_eager.py",

@@ -244,12 +244,12 @@ def test_an_unpicklable_result(
         """
     )
     run = pytester.runpytest_subprocess if workers else pytester.runpytest_inprocess
-    result = run(*workers)
+    result = run(*workers, "--memento-notify=console")
     assert result.parseoutcomes() == {"passed": 2, "failed": 1}
     lines = [line for line in result.outlines if "the result cannot be stored: cannot" in line]
-    assert lines[0].startswith(
-        "exp_a.py::experiment[x=2]: the result cannot be stored: cannot pickle"
-    )
+    reason = "exp_a.py::experiment[x=2]: the result cannot be stored: cannot pickle"
+    assert lines[0].startswith(f"memento: first failure: {reason}")
+    assert lines[1].startswith(reason)
     assert "(at .parts['pool'][1])" in lines[0]
     assert "Traceback" not in str(result.stdout)
     assert run(*workers).parseoutcomes() == {"cached": 2, "failed": 1}
