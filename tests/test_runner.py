@@ -461,6 +461,21 @@ def test_providers_and_targets_are_told(tmp_path: Path) -> None:
         run(experiment, notify=3)
 
 
+def test_the_console_is_told(capsys: pytest.CaptureFixture[str]) -> None:
+    def experiment(x: int) -> float:
+        return 1 / (x - 1)
+
+    run(experiment, notify="console")
+    first, *told = [line.partition(" in ")[0] for line in capsys.readouterr().err.splitlines()]
+    assert first.startswith("memento: first failure: ")
+    assert first.endswith("experiment[x=1]: ZeroDivisionError: division by zero")
+    assert told == [
+        "memento: done: 2 passed, 1 failed",
+        "memento: failed: x=1: ZeroDivisionError: division by zero",
+        "memento: 3 experiments: 2 passed, 1 failed",
+    ]
+
+
 def test_a_table_for_notebooks() -> None:
     def experiment(word: str) -> str:
         return word.upper()
