@@ -169,10 +169,11 @@ def test_raise_on_failure() -> None:
     assert [result.error is None for result in caught.value.results] == [True, False, True]
 
 
-def test_modes() -> None:
-    with pytest.raises(CacheMiss, match=r"x=1 and 2 more"):
+def test_modes(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(CacheMiss, match=r"x=1 \(new: no result yet\) and 2 more"):
         run(squared, force_cache=True)
     assert calls == []
+    assert capsys.readouterr() == ("", "")
     run(squared)
     assert all(result.was_cached for result in run(squared, force_cache=True))
     assert not any(result.was_cached for result in run(squared, force_run=True))
