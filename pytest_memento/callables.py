@@ -142,10 +142,10 @@ def _stands_for(code: Any, path: Sequence[str], found: object) -> bool:
 def _place(code: Any) -> str:
     """Say where something is from that stands in none of the user's files."""
     module = sys.modules.get(str(code.__module__))
-    if module is not None and getattr(module, "__file__", None) is not None:
-        file = module.__file__
-        if isinstance(file, str) and not is_own(Path(file)):
-            return f"<{code.__module__}>"
+    file = getattr(module, "__file__", None)
+    # That of what is read from standard input is called <stdin>.
+    if isinstance(file, str) and os.path.isfile(file) and not is_own(Path(file)):
+        return f"<{code.__module__}>"
     notebook = _notebook()
     if notebook:
         return notebook

@@ -175,6 +175,7 @@ def show():
     Memento(experiment).run(matrix, dry_run=True)
     results = Memento(experiment, num_workers=WORKERS).run(matrix)
     print("values", [result.value for result in results], [r.was_cached for r in results])
+    print(results[0].experiment)
 
 show()
 """
@@ -187,7 +188,9 @@ def test_what_stands_in_no_file(how: str, project: Project, xdist: None) -> None
 
     parallel, serial = (PROMPT.replace("WORKERS", number) for number in ("2", "1"))
     assert "values [2, 4] [False, False]" in typed(parallel)
-    assert "values [2, 4] [True, True]" in typed(serial)
+    again = typed(serial)
+    assert "values [2, 4] [True, True]" in again
+    assert f"\n{'<stdin>' if how == 'stdin' else '<string>'}::experiment\n" in again
     for before, after, why, values in [
         ("FACTOR = 2", "FACTOR = 3", "code: __main__.FACTOR changed", "[3, 6]"),
         ("bias = 0", "bias = 1", "code: __main__.Model: members changed", "[3, 5]"),
