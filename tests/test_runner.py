@@ -220,6 +220,7 @@ def test_a_dry_run_prints_and_runs_nothing(
         ({"parametres": {"x": [1]}}, "did you mean 'parameters'"),
         ({"parameters": {"x": 1}}, "x"),
         (7, "7"),
+        (pytest.fixture(lambda: XS), "not a dict or a list of dicts: give what it returns"),
     ],
 )
 def test_a_wrong_matrix_is_an_error_in_one_line(
