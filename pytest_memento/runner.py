@@ -45,6 +45,8 @@ Notify = str | NotificationProvider | Sequence["str | NotificationProvider"] | N
 
 _loaded = Loaded()
 _MOST_FAILURES = 5
+_LONGEST = 200
+"""Characters of an error."""
 
 
 class Memento:
@@ -348,7 +350,8 @@ class _Session:
 
     def _failures(self, outcome: Ended) -> dict[str, str]:
         experiments = outcome.experiments
-        return {experiments[n].case.label: text for n, text in sorted(outcome.errors.items())}
+        errors = sorted(outcome.errors.items())
+        return {experiments[n].case.label: one_line(text, _LONGEST) for n, text in errors}
 
     def _pass_on(self, outcome: Ended) -> None:
         """Pass on what has ended the session, but for experiments that failed.

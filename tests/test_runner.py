@@ -158,6 +158,18 @@ def test_results_are_in_matrix_order_and_failures_among_them() -> None:
     assert [result.was_cached for result in again] == [True, False, True]
 
 
+def test_errors_are_shown_without_what_does_not_print(capsys: pytest.CaptureFixture[str]) -> None:
+    def experiment(x: int) -> None:
+        raise ValueError("\x1b[31m\ud800" + "a" * 1000)
+
+    results = run(experiment, {"parameters": {"x": [1]}})
+    assert (results[0].error or "").startswith("ValueError: \x1b[31m\ud800aaa")
+    first = capsys.readouterr().err.splitlines()[0]
+    assert first.startswith(r"memento: failed: x=1: ValueError: \x1b[31m\ud800aaa")
+    assert len(first) < 250
+    assert f"{results}{results[0]!r}".count(r"ValueError: \x1b[31m\ud800") == 2
+
+
 def test_raise_on_failure() -> None:
     def experiment(x: int) -> float:
         return 1 / (x - 2)
