@@ -19,7 +19,7 @@ from inspect import Parameter, Signature
 from pathlib import Path
 from typing import Any
 
-from pytest_memento.config import nearest
+from pytest_memento.config import copied, nearest
 from pytest_memento.errors import MementoError
 from pytest_memento.fingerprint import is_own
 
@@ -222,7 +222,8 @@ def _with_signature(
     def call(**given: Any) -> Any:
         __tracebackhide__ = True
         first = [given.pop(name) for name in by_place if name in given]
-        return experiment(*first, **given)
+        # What one experiment does to the object of a method must not reach the next one.
+        return copied(experiment)(*first, **given)
 
     names = [each.replace(kind=Parameter.POSITIONAL_OR_KEYWORD) for each in arguments]
     ordered = sorted(names, key=lambda each: each.default is not each.empty)

@@ -292,6 +292,33 @@ def test_what_is_bound_counts() -> None:
     assert values(functools.partial(added, more=2)) == [3, 4, 5]
 
 
+class Counter:
+    def __init__(self) -> None:
+        self.seen: list[int] = []
+
+    def count(self, x: int, more: Any = ()) -> int:
+        self.seen.append(x)
+        return len(self.seen)
+
+    __call__ = count
+
+
+@pytest.mark.parametrize(
+    "made",
+    [
+        lambda counter: counter.count,
+        lambda counter: counter,
+        lambda counter: functools.partial(counter.count, more=[counter]),
+    ],
+    ids=["method", "object", "partial"],
+)
+def test_what_one_experiment_does_to_an_object_does_not_reach_the_next(made: Any) -> None:
+    counter = Counter()
+    assert values(made(counter)) == [1, 1, 1]
+    assert counter.seen == []
+    assert all(result.was_cached for result in run(made(counter)))
+
+
 def test_defaults_and_functions_in_closures_count() -> None:
     def made(inner: Callable[[int], int], last: int) -> Callable[..., int]:
         return lambda x, more=last: inner(x) + more
