@@ -54,10 +54,10 @@ def torch(session: nox.Session) -> None:
 
 @nox.session
 def notebook(session: nox.Session) -> None:
-    """Run the notebook among the examples, which needs Jupyter's libraries."""
+    """Run the notebooks among the examples, which need Jupyter's libraries."""
     session.install(".[test]", *NOTEBOOK)
-    session.run("python", "-c", "import nbclient, ipykernel, matplotlib")  # or the test would skip
-    session.run("pytest", "tests/test_notebook.py", *session.posargs)
+    session.run("python", "-c", "import nbclient, ipykernel, matplotlib")  # or the tests would skip
+    session.run("pytest", "tests/test_notebook.py", "tests/test_interactive.py", *session.posargs)
 
 
 @nox.session

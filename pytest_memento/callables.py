@@ -19,7 +19,7 @@ from inspect import Parameter, Signature
 from pathlib import Path
 from typing import Any
 
-from pytest_memento.config import nearest
+from pytest_memento.config import copied, nearest
 from pytest_memento.errors import MementoError
 from pytest_memento.fingerprint import is_own
 
@@ -142,10 +142,10 @@ def _stands_for(code: Any, path: Sequence[str], found: object) -> bool:
 def _place(code: Any) -> str:
     """Say where something is from that stands in none of the user's files."""
     module = sys.modules.get(str(code.__module__))
-    if module is not None and getattr(module, "__file__", None) is not None:
-        file = module.__file__
-        if isinstance(file, str) and not is_own(Path(file)):
-            return f"<{code.__module__}>"
+    file = getattr(module, "__file__", None)
+    # That of what is read from standard input is called <stdin>.
+    if isinstance(file, str) and os.path.isfile(file) and not is_own(Path(file)):
+        return f"<{code.__module__}>"
     notebook = _notebook()
     if notebook:
         return notebook
@@ -222,7 +222,8 @@ def _with_signature(
     def call(**given: Any) -> Any:
         __tracebackhide__ = True
         first = [given.pop(name) for name in by_place if name in given]
-        return experiment(*first, **given)
+        # What one experiment does to the object of a method must not reach the next one.
+        return copied(experiment)(*first, **given)
 
     names = [each.replace(kind=Parameter.POSITIONAL_OR_KEYWORD) for each in arguments]
     ordered = sorted(names, key=lambda each: each.default is not each.empty)

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal, overload
 from pytest_memento import frames, table
 from pytest_memento.compare import first_difference
 from pytest_memento.frames import Column, Kind, Library
+from pytest_memento.labels import one_line
 from pytest_memento.record import STEM, Outcome, Record, Value
 
 if TYPE_CHECKING:
@@ -258,7 +259,7 @@ def _cells(change: Change, names: Sequence[str]) -> Iterator[str]:
 def described(record: Record) -> str:
     """Return in a line what came out: the result as far as the header tells, or the error."""
     if record.outcome is Outcome.FAILED:
-        return record.error
+        return one_line(record.error)
     return ", ".join(f"{n}={v.label}" if n else v.label for n, v in record.result.items())
 
 

@@ -143,8 +143,8 @@ class Config(Settings):
         """
         given = given or {}
         return Config(
-            {n: given[n] if n in given else _copy(value) for n, value in self._values.items()},
-            {name: _copy(value) for name, value in self._settings.items()},
+            {n: given[n] if n in given else copied(value) for n, value in self._values.items()},
+            {name: copied(value) for name, value in self._settings.items()},
             self._untracked,
             fingerprint=self._fingerprint,
         )
@@ -185,9 +185,9 @@ def nearest(name: str, known: Iterable[str]) -> str | None:
     return by_case[found[0]] if found else None
 
 
-def _copy(value: Any) -> Any:
+def copied(value: Any) -> Any:
+    """Return a deep copy; what cannot be copied is shared."""
     try:
         return copy.deepcopy(value)
-    except Exception:
-        # Whatever a foreign __deepcopy__ raises: such a value is then shared.
+    except Exception:  # whatever a foreign __deepcopy__ raises
         return value

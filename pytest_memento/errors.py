@@ -111,15 +111,18 @@ class CacheMiss(MementoError):
     """A result that is wanted from the store alone, and is not there.
 
     :param missing: the labels of the configurations.
+    :param reason: why the first one is missing.
     """
 
-    def __init__(self, missing: Sequence[str]) -> None:
-        super().__init__(missing)
+    def __init__(self, missing: Sequence[str], reason: str = "") -> None:
+        super().__init__(missing, reason)
         self.missing = missing
+        self.reason = reason
 
     def __str__(self) -> str:
+        first = f"{self.missing[0]} ({self.reason})" if self.reason else self.missing[0]
         more = f" and {len(self.missing) - 1} more" if len(self.missing) > 1 else ""
-        return f"no stored result of {self.missing[0]}{more}, and force_cache=True runs nothing"
+        return f"no stored result of {first}{more}, and force_cache=True runs nothing"
 
 
 class ExperimentsFailed(MementoError):

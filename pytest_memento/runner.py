@@ -27,7 +27,7 @@ from pytest_memento.errors import (
     MementoWarning,
     StoreError,
 )
-from pytest_memento.experiment import Experiment
+from pytest_memento.experiment import Experiment, Standing
 from pytest_memento.labels import label, one_line
 from pytest_memento.loaded import Loaded
 from pytest_memento.pipeline import Stage, in_order, names_of, only, stage
@@ -45,6 +45,8 @@ Notify = str | NotificationProvider | Sequence["str | NotificationProvider"] | N
 
 _loaded = Loaded()
 _MOST_FAILURES = 5
+_LONGEST = 200
+"""Characters of an error."""
 
 
 class Memento:
@@ -249,7 +251,7 @@ class _Session:
             print(f"Running configurations{of_which}:")
             for place in given.places[each.id]:
                 experiment, standing = outcome.experiments[place], outcome.standings[place]
-                status = f"{standing.status.word}: {standing.reason}".removesuffix(": ")
+                status = _standing(standing)
                 if self.wanted.force_run and not standing.status.runs:
                     status += ", run again"
                 print(f"  {_configuration(experiment)}  {status}")
@@ -263,15 +265,15 @@ class _Session:
         outcome, given = self._called([f"--memento-cache={self.wanted.mode}", *self._targets()])
         for remark in given.remarks:
             warnings.warn(MementoWarning(remark), stacklevel=3)
-        found = self._found(outcome)
-        if not self.wanted.verbose:
+        found, failures = self._found(outcome), self._failures(outcome)
+        is_missed = self.wanted.force_cache and bool(failures)  # of which the error tells all
+        if not self.wanted.verbose and not is_missed:
             self._tell(outcome, time.monotonic() - began)
         self._pass_on(outcome)
         for provider in self._providers():
             _try(provider.all_tasks_completed)
-        failures = self._failures(outcome)
-        if self.wanted.force_cache and failures:
-            raise CacheMiss([*failures])
+        if is_missed:
+            raise CacheMiss([*failures], _standing(outcome.standings[min(outcome.errors)]))
         if self.wanted.raise_on_failure and failures:
             everything = [*found.values()]
             raise ExperimentsFailed(
@@ -348,7 +350,8 @@ class _Session:
 
     def _failures(self, outcome: Ended) -> dict[str, str]:
         experiments = outcome.experiments
-        return {experiments[n].case.label: text for n, text in sorted(outcome.errors.items())}
+        errors = sorted(outcome.errors.items())
+        return {experiments[n].case.label: one_line(text, _LONGEST) for n, text in errors}
 
     def _pass_on(self, outcome: Ended) -> None:
         """Pass on what has ended the session, but for experiments that failed.
@@ -364,13 +367,12 @@ class _Session:
 
     def _tell(self, outcome: Ended, seconds: float) -> None:
         """Say what came out, in a line or two."""
-        counts: dict[str, int] = {}
-        for ended in outcome.ends.values():
-            counts[ended.value] = counts.get(ended.value, 0) + 1
-        total = len(outcome.experiments)
-        if missing := total - len(outcome.ends):
-            counts["not run"] = missing
-        words = ", ".join(f"{number} {word}" for word, number in counts.items())
+        from pytest_memento.plugin import reports
+
+        ends, total = Counter(outcome.ends.values()), len(outcome.experiments)
+        counts = [(ends[each], each.value) for each in reports.Ended]
+        counts.append((total - len(outcome.ends), "not run"))
+        words = ", ".join(f"{number} {word}" for number, word in counts if number)
         plural = "" if total == 1 else "s"
         shown = display.line()
         for label_, error in [*self._failures(outcome).items()][:_MOST_FAILURES]:
@@ -432,6 +434,11 @@ def _try(tell: Callable[[], object]) -> None:
     except Exception as error:
         text = one_line(f"notification failed: {type(error).__name__}: {error}", 200)
         warnings.warn(MementoWarning(text), stacklevel=2)
+
+
+def _standing(standing: Standing) -> str:
+    """Return what is known of a configuration, as ``stale: setting n: 5 -> 10``."""
+    return f"{standing.status.word}: {standing.reason}".removesuffix(": ")
 
 
 def _results(places: Sequence[int], found: Mapping[int, Result]) -> Results:

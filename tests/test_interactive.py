@@ -1,7 +1,8 @@
-"""The notebook of the examples, run by a real kernel."""
+"""The notebook that runs experiments in its cells, run by a real kernel."""
 
 from __future__ import annotations
 
+import re
 import shutil
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ def executed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, xdist: None) -> li
     """The outputs of the cells, each as one text."""
     nbclient = pytest.importorskip("nbclient", reason="needs nbclient")
     pytest.importorskip("ipykernel", reason="needs ipykernel")
+    pytest.importorskip("matplotlib", reason="needs matplotlib")
     nbformat = pytest.importorskip("nbformat", reason="needs nbformat")
     for name in ("MEMENTO_CACHE_PATH", "PYTEST_ADDOPTS", "PYTEST_CURRENT_TEST"):
         monkeypatch.delenv(name, raising=False)
@@ -33,13 +35,16 @@ def _text(cell: Any) -> str:
 
 
 @pytest.mark.filterwarnings("default")
-def test_it_runs_edits_and_runs_again(executed: list[Any]) -> None:
-    first, again, dry, edited, picture = executed
+def test_it_runs_edits_runs_again_and_plots(executed: list[Any]) -> None:
+    _, _, first, again, dry, edited, plot = executed
     assert "memento: 4 experiments: 4 passed" in _text(first)
     assert "<table>" in _text(first)
-    assert "[True, True, True, True]" in _text(again)
-    assert _text(dry).count("stale: code: __main__.STEPS changed") == 4
-    assert _text(edited).count("True") == 4
-    assert "#####" in _text(picture)
-    assert all(output.get("name") != "stderr" for cell in executed for output in cell.outputs)
     assert len(first.outputs) == 2
+    assert "[True, True, True, True]" in _text(again)
+    assert _text(dry).count("stale: code: __main__.velocity changed") == 4
+    assert "memento: 4 experiments: 4 passed" in _text(edited)
+    pairs = re.findall(r"(\S+) -> (\S+)$", _text(edited), re.MULTILINE)
+    assert len(pairs) == 4
+    assert all(float(before) > 2 * float(after) for before, after in pairs)
+    assert [*plot.outputs[0].data] == ["text/plain", "image/png"]
+    assert all(output.get("name") != "stderr" for cell in executed for output in cell.outputs)

@@ -158,6 +158,18 @@ def test_results_are_in_matrix_order_and_failures_among_them() -> None:
     assert [result.was_cached for result in again] == [True, False, True]
 
 
+def test_errors_are_shown_without_what_does_not_print(capsys: pytest.CaptureFixture[str]) -> None:
+    def experiment(x: int) -> None:
+        raise ValueError("\x1b[31m\ud800" + "a" * 1000)
+
+    results = run(experiment, {"parameters": {"x": [1]}})
+    assert (results[0].error or "").startswith("ValueError: \x1b[31m\ud800aaa")
+    first = capsys.readouterr().err.splitlines()[0]
+    assert first.startswith(r"memento: failed: x=1: ValueError: \x1b[31m\ud800aaa")
+    assert len(first) < 250
+    assert f"{results}{results[0]!r}".count(r"ValueError: \x1b[31m\ud800") == 2
+
+
 def test_raise_on_failure() -> None:
     def experiment(x: int) -> float:
         return 1 / (x - 2)
@@ -169,10 +181,11 @@ def test_raise_on_failure() -> None:
     assert [result.error is None for result in caught.value.results] == [True, False, True]
 
 
-def test_modes() -> None:
-    with pytest.raises(CacheMiss, match=r"x=1 and 2 more"):
+def test_modes(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(CacheMiss, match=r"x=1 \(new: no result yet\) and 2 more"):
         run(squared, force_cache=True)
     assert calls == []
+    assert capsys.readouterr() == ("", "")
     run(squared)
     assert all(result.was_cached for result in run(squared, force_cache=True))
     assert not any(result.was_cached for result in run(squared, force_run=True))
@@ -219,6 +232,7 @@ def test_a_dry_run_prints_and_runs_nothing(
         ({"parametres": {"x": [1]}}, "did you mean 'parameters'"),
         ({"parameters": {"x": 1}}, "x"),
         (7, "7"),
+        (pytest.fixture(lambda: XS), "not a dict or a list of dicts: give what it returns"),
     ],
 )
 def test_a_wrong_matrix_is_an_error_in_one_line(
@@ -276,6 +290,33 @@ def test_what_is_bound_counts() -> None:
     assert values(Trainer(2).by_object) == [2, 4, 6]
     assert values(functools.partial(added, more=1)) == [2, 3, 4]
     assert values(functools.partial(added, more=2)) == [3, 4, 5]
+
+
+class Counter:
+    def __init__(self) -> None:
+        self.seen: list[int] = []
+
+    def count(self, x: int, more: Any = ()) -> int:
+        self.seen.append(x)
+        return len(self.seen)
+
+    __call__ = count
+
+
+@pytest.mark.parametrize(
+    "made",
+    [
+        lambda counter: counter.count,
+        lambda counter: counter,
+        lambda counter: functools.partial(counter.count, more=[counter]),
+    ],
+    ids=["method", "object", "partial"],
+)
+def test_what_one_experiment_does_to_an_object_does_not_reach_the_next(made: Any) -> None:
+    counter = Counter()
+    assert values(made(counter)) == [1, 1, 1]
+    assert counter.seen == []
+    assert all(result.was_cached for result in run(made(counter)))
 
 
 def test_defaults_and_functions_in_closures_count() -> None:
@@ -459,6 +500,21 @@ def test_providers_and_targets_are_told(tmp_path: Path) -> None:
     assert len(told.words) == 4
     with pytest.raises(MementoError, match="notify takes targets"):
         run(experiment, notify=3)
+
+
+def test_the_console_is_told(capsys: pytest.CaptureFixture[str]) -> None:
+    def experiment(x: int) -> float:
+        return 1 / (x - 1)
+
+    run(experiment, notify="console")
+    first, *told = [line.partition(" in ")[0] for line in capsys.readouterr().err.splitlines()]
+    assert first.startswith("memento: first failure: ")
+    assert first.endswith("experiment[x=1]: ZeroDivisionError: division by zero")
+    assert told == [
+        "memento: done: 2 passed, 1 failed",
+        "memento: failed: x=1: ZeroDivisionError: division by zero",
+        "memento: 3 experiments: 2 passed, 1 failed",
+    ]
 
 
 def test_a_table_for_notebooks() -> None:

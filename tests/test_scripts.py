@@ -175,6 +175,7 @@ def show():
     Memento(experiment).run(matrix, dry_run=True)
     results = Memento(experiment, num_workers=WORKERS).run(matrix)
     print("values", [result.value for result in results], [r.was_cached for r in results])
+    print(results[0].experiment)
 
 show()
 """
@@ -187,7 +188,9 @@ def test_what_stands_in_no_file(how: str, project: Project, xdist: None) -> None
 
     parallel, serial = (PROMPT.replace("WORKERS", number) for number in ("2", "1"))
     assert "values [2, 4] [False, False]" in typed(parallel)
-    assert "values [2, 4] [True, True]" in typed(serial)
+    again = typed(serial)
+    assert "values [2, 4] [True, True]" in again
+    assert f"\n{'<stdin>' if how == 'stdin' else '<string>'}::experiment\n" in again
     for before, after, why, values in [
         ("FACTOR = 2", "FACTOR = 3", "code: __main__.FACTOR changed", "[3, 6]"),
         ("bias = 0", "bias = 1", "code: __main__.Model: members changed", "[3, 5]"),
@@ -276,6 +279,20 @@ def test_what_cannot_be_pickled(project: Project, xdist: None) -> None:
     assert "values [1, 2]" in shown
     if os.cpu_count() != 1:
         assert "MementoWarning: experiment" in shown
+
+
+def test_what_workers_cannot_store(project: Project, xdist: None) -> None:
+    project.write(
+        "run.py",
+        """
+        import threading
+        from pytest_memento import Memento
+        matrix = {"parameters": {"x": [1]}}
+        Memento(lambda x: threading.Lock(), num_workers=2).run(matrix)
+        """,
+    )
+    shown = project.python("run.py")
+    assert "memento: failed: x=1: the result cannot be stored: cannot pickle" in shown
 
 
 def test_a_module_that_runs_while_it_is_imported(project: Project, xdist: None) -> None:

@@ -48,6 +48,8 @@ def parts(matrix: object) -> Iterator[tuple[Mapping[str, Any], str]]:
         raise MatrixError("the matrix is an empty list: give it at least one dict")
     else:
         hint = " (does the fixture return it?)" if matrix is None else ""
+        if callable(matrix) and not isinstance(matrix, type):  # as the fixture itself
+            hint = ": give what it returns"
         raise MatrixError(f"the matrix is {what(matrix)}, not a dict or a list of dicts{hint}")
 
 

@@ -239,6 +239,8 @@ class _Nowhere(io.StringIO):
 class _Shown:
     """Shows how far the session is, in one line."""
 
+    is_alone = True
+
     def __init__(self, progress: Progress) -> None:
         self._progress = progress
         self._line = display.line()

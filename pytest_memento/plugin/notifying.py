@@ -65,7 +65,8 @@ class Console:
         """Write a line: while a test runs, past what catches its output."""
         progress = self._config.pluginmanager.getplugin("memento-progress")
         is_aside = threading.current_thread() is not threading.main_thread()
-        if is_aside and progress is not None and progress.say(notification.subject):
+        is_past = progress is not None and (is_aside or progress.is_alone)
+        if is_past and progress.say(notification.subject):
             return
         reporter = self._config.pluginmanager.getplugin("terminalreporter")
         if reporter is not None:

@@ -116,6 +116,9 @@ class Progress:
     :param every: seconds between two lines where there is no terminal.
     """
 
+    is_alone = False
+    """Whether nothing is seen but what this shows."""
+
     def __init__(self, config: pytest.Config, state: Callable[[], State], every: float) -> None:
         self.config = config
         self.state = state

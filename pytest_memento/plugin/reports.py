@@ -116,10 +116,11 @@ def attach(report: pytest.TestReport, told: Mapping[str, Any], *, is_alone: bool
 def error_of(report: pytest.TestReport) -> str:
     """Return why a test failed, in a line."""
     crash = getattr(report.longrepr, "reprcrash", None)
-    text = str(crash.message if crash is not None else report.longreprtext)
+    # Not `longreprtext`: that says first which worker it was.
+    text = str(crash.message if crash is not None else report.longrepr)
     lines = [line.strip() for line in text.splitlines() if line.strip()]
     marked = [line[2:].strip() for line in lines if line.startswith("E ")]
-    return next(iter(marked or lines), "failed")
+    return next(iter(marked or lines), "failed").removeprefix(f"{report.nodeid}: ")
 
 
 def told(report: object) -> Mapping[str, Any] | None:
