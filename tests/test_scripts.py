@@ -415,3 +415,37 @@ def test_classifiers_by_both(project: Project, xdist: None) -> None:
     (project.path / ".pytest_cache").rename(project.path / "before")
     assert "[False, False, False]" in project.python("exp_classifiers.py")
     assert "3 cached" in project.pytest("exp_classifiers.py")
+
+
+TOLD = """
+import argparse, os, sys
+from pytest_memento import Memento
+
+parser = argparse.ArgumentParser()
+parser.add_argument("--n", type=int, default=1)
+parser.add_argument("--unused", default="")
+ARGS, _ = parser.parse_known_args()
+FACTOR = int(os.environ.get("FACTOR", 1))
+ROOT = os.path.dirname(__file__)
+
+def experiment(config):
+    return config.x * ARGS.n * FACTOR
+
+if "--dry" in sys.argv:
+    Memento(experiment, num_workers=1).run({"parameters": {"x": [10]}}, dry_run=True)
+else:
+    (result,) = Memento(experiment, num_workers=1).run({"parameters": {"x": [10]}})
+    print(result.value, result.was_cached)
+"""
+
+
+def test_what_a_script_is_told_counts(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    project.write("told.py", TOLD)
+    assert "10 False" in project.python("told.py")
+    assert "10 True" in project.python("told.py")
+    dry = project.python("told.py", "--n", "3", "--dry")
+    assert "stale: code: told.ARGS (now) changed" in dry.replace("__main__", "told")
+    assert "30 False" in project.python("told.py", "--n", "3")
+    assert "30 True" in project.python("told.py", "--n", "3")
+    monkeypatch.setitem(ENVIRONMENT, "FACTOR", "2")
+    assert "60 False" in project.python("told.py", "--n", "3")

@@ -30,6 +30,18 @@ from pytest_memento.fingerprint.values import NO_MEMBERS, digest_value, made_ane
 
 Code = types.FunctionType | type | types.ModuleType | types.BuiltinFunctionType
 _GLOBAL = frozenset({"LOAD_GLOBAL", "LOAD_NAME"})
+_TOLD = frozenset(
+    {
+        "parse_args",
+        "parse_known_args",
+        "parse_intermixed_args",
+        "argv",
+        "environ",
+        "getenv",
+        "input",
+    }
+)
+"""Names by which a program is told something that its source does not say."""
 _KEPT_BY_PYTHON = NO_MEMBERS | {"__annotations__"}
 
 
@@ -163,6 +175,8 @@ def _is_written(module: Module, name: str, statement: ast.stmt, value: object) -
     """Tell whether a constant still has the value that is written in the source."""
     if not isinstance(statement, ast.Assign | ast.AnnAssign) or statement.value is None:
         return True
+    if _is_told(statement.value):
+        return False
     targets = statement.targets if isinstance(statement, ast.Assign) else [statement.target]
     if not all(isinstance(each, ast.Name) for each in targets):
         return True
@@ -175,6 +189,16 @@ def _is_written(module: Module, name: str, statement: ast.stmt, value: object) -
         return True
     except (FingerprintError, TypeError, SyntaxError, MemoryError, RecursionError):
         return False
+
+
+def _is_told(expression: ast.expr) -> bool:
+    """Tell whether a value comes from the command line, the environment or the prompt."""
+    names = (
+        node.attr if isinstance(node, ast.Attribute) else node.id
+        for node in ast.walk(expression)
+        if isinstance(node, ast.Attribute | ast.Name)
+    )
+    return any(name in _TOLD for name in names)
 
 
 def _is_filled(module: Module, name: str) -> bool:
