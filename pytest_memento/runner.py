@@ -13,7 +13,7 @@ import time
 import warnings
 from collections import Counter
 from collections.abc import Callable, Hashable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -119,18 +119,11 @@ class Memento:
             one ends that, too.
         """
         wanted = _Wanted(
-            force_run=force_run,
-            force_cache=force_cache,
-            workers=_checked(workers, "workers") or self._workers,
-            verbose=verbose,
-            raise_on_failure=raise_on_failure,
-        )
-        told = self._told(notify) if notify_on_complete else [None]
-        session = _Session(self.experiment, [only(matrix)], wanted, cache_path, told)
-        if dry_run:
-            session.preview()
-            return None
-        return session.run()[None]
+            dry_run, force_run, force_cache, cache_path, notify_on_complete, workers, notify,
+            verbose, raise_on_failure,
+        )  # fmt: skip
+        results = self._run([only(matrix)], wanted)
+        return None if results is None else results[None]
 
     def add_matrix(self, matrix: Mapping[str, Any]) -> None:
         """Add a matrix to those that :meth:`run_all` runs.
@@ -172,43 +165,52 @@ class Memento:
         :raises MatrixError: an id is there twice, or one that is depended on is not there.
         """
         wanted = _Wanted(
-            force_run=force_run,
-            force_cache=force_cache,
-            workers=_checked(workers, "workers") or self._workers,
-            verbose=verbose,
-            raise_on_failure=raise_on_failure,
-        )
+            dry_run, force_run, force_cache, cache_path, notify_on_complete, workers, notify,
+            verbose, raise_on_failure,
+        )  # fmt: skip
         if not self._stages:
             raise MementoError("run_all has nothing to run: add matrices by add_matrix first")
-        told = self._told(notify) if notify_on_complete else [None]
-        session = _Session(self.experiment, in_order(self._stages), wanted, cache_path, told)
-        if dry_run:
+        results = self._run(in_order(self._stages), wanted)
+        return results and {each.id: results[each.id] for each in self._stages}
+
+    def _run(self, stages: Sequence[Stage], wanted: _Wanted) -> dict[Any, Results] | None:
+        workers = self._workers if wanted.workers is None else wanted.workers
+        notify = self._notify if wanted.notify is None else wanted.notify
+        wanted = replace(wanted, workers=workers, notify=notify)
+        session = _Session(self.experiment, stages, wanted)
+        if wanted.dry_run:
             session.preview()
             return None
-        results = session.run()
-        return {each.id: results[each.id] for each in self._stages}
-
-    def _told(self, notify: Notify) -> list[str | NotificationProvider | None]:
-        return _told(notify if notify is not None else self._notify)
+        return session.run()
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True)
 class _Wanted:
     """How to run, see :meth:`Memento.run`."""
 
+    dry_run: bool
     force_run: bool
     force_cache: bool
+    cache_path: str | os.PathLike[str] | None
+    notify_on_complete: bool
     workers: int | None
+    notify: Notify
     verbose: bool
     raise_on_failure: bool
 
     def __post_init__(self) -> None:
         if self.force_run and self.force_cache:
             raise MementoError("force_run runs all and force_cache nothing: choose one")
+        object.__setattr__(self, "workers", _checked(self.workers, "workers"))
 
     @property
     def mode(self) -> str:
         return "refresh" if self.force_run else "only" if self.force_cache else "use"
+
+    @property
+    def told(self) -> list[str | NotificationProvider | None]:
+        """Who is told what goes on; ``None`` for nobody, whatever the ini file says."""
+        return _told(self.notify) if self.notify_on_complete else [None]
 
 
 class _Session:
@@ -216,17 +218,10 @@ class _Session:
 
     :param stages: the matrices, each behind those that it depends on.
     :param wanted: how to run.
-    :param store: the directory of the store, ``None`` for that of the project.
-    :param told: who is told what goes on; ``None`` for nobody, whatever the ini file says.
     """
 
     def __init__(
-        self,
-        experiment: Callable[..., Any],
-        stages: Sequence[Stage],
-        wanted: _Wanted,
-        store: str | os.PathLike[str] | None,
-        told: Sequence[str | NotificationProvider | None],
+        self, experiment: Callable[..., Any], stages: Sequence[Stage], wanted: _Wanted
     ) -> None:
         from pytest_memento import bundle  # which imports cloudpickle
 
@@ -238,7 +233,8 @@ class _Session:
         self.stages = stages
         self.subject = subject_of(experiment, names_of([each.matrix for each in stages]))
         self.wanted = wanted
-        self.told = told
+        self.told = wanted.told
+        store = wanted.cache_path
         self._options = [f"--memento-dir={os.path.abspath(store)}"] if store is not None else []
 
     # -- dry run -----------------------------------------------------------------------------------
