@@ -8,7 +8,6 @@ The second one has a parameter ``data``, whose values are the results of the fir
 
 from __future__ import annotations
 
-import graphlib
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -81,6 +80,8 @@ def in_order(stages: Sequence[Stage]) -> list[Stage]:
     :raises CyclicDependency: they depend on each other.
     :raises MatrixError: an id is there twice, or one is not there.
     """
+    import graphlib  # of which every session would have to pay for the import
+
     known: dict[Hashable, Stage] = {}
     for each in stages:
         if known.setdefault(each.id, each) is not each:

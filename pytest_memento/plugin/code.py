@@ -7,12 +7,11 @@ import types
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from fnmatch import fnmatchcase
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from pytest_memento import packages
-from pytest_memento.callables import Subject
 from pytest_memento.errors import FileError
 from pytest_memento.experiment import Describe, Manifest
 from pytest_memento.files import find, name_of
@@ -21,6 +20,9 @@ from pytest_memento.plugin import fixtures, private
 from pytest_memento.plugin.files import is_experiment_name
 from pytest_memento.plugin.given import Given, given_to
 from pytest_memento.plugin.options import Options
+
+if TYPE_CHECKING:
+    from pytest_memento.callables import Subject
 
 _AROUND_MODULE = ("setUpModule", "setup_module", "tearDownModule", "teardown_module")
 _AROUND_FUNCTION = ("setup_function", "teardown_function")

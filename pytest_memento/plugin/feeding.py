@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -22,8 +23,10 @@ from pytest_memento.plugin.upstream import Upstream, given_by
 from pytest_memento.presence import signs
 from pytest_memento.provenance import host
 from pytest_memento.record import Outcome
-from pytest_memento.results import Result
 from pytest_memento.store import Store
+
+if TYPE_CHECKING:
+    from pytest_memento.results import Result
 
 _PAUSE = 0.1
 _SILENCE = 3.0
@@ -95,6 +98,8 @@ class Feeding:
 
         :raises ResultNotLoadedError: one is not there any more.
         """
+        from pytest_memento.results import Result  # which most sessions have no need of
+
         found = {}
         for name, each in given_by(bound.experiment).items():
             store = self._store_of(each)

@@ -13,11 +13,10 @@ from collections import Counter
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from pytest_memento.callables import Subject
 from pytest_memento.errors import FingerprintError, MatrixError, MementoError
 from pytest_memento.experiment import Experiment
 from pytest_memento.fingerprint import digest_value
@@ -30,6 +29,9 @@ from pytest_memento.plugin.bound import BOUND
 from pytest_memento.plugin.choices import expansion_of
 from pytest_memento.plugin.options import OPTIONS, STORE
 from pytest_memento.record import Key
+
+if TYPE_CHECKING:
+    from pytest_memento.callables import Subject
 
 INPUT = "memento_given"
 """The file with the experiment, in what a worker of xdist is given."""
