@@ -41,7 +41,7 @@ from pytest_memento.errors import (
     UnstorableError,
 )
 from pytest_memento.experiment import Manifest
-from pytest_memento.fingerprint import Codebase, digest_named, digest_value
+from pytest_memento.fingerprint import Codebase, digest_named, digest_value, is_living
 from pytest_memento.labels import label
 from pytest_memento.locate import place_for
 from pytest_memento.locks import Choice
@@ -205,14 +205,20 @@ class Cached(Generic[P, R]):
         return _Call(key, home.inner, home.lock, config, digests, manifest)
 
     def _manifest(self, root: Path, met: list[object]) -> Manifest:
+        if is_living(self._function):  # what it uses may be another one each time
+            return self._described(root, met)
         which = root, tuple(map(id, met))
         if which not in self._codes:
-            function: Any = self._function
-            code = Codebase(root).describe(function, also=met)
-            cells = zip(function.__code__.co_freevars, function.__closure__ or (), strict=True)
-            inside = {f"closure {name}": digest_value(cell) for name, cell in cells}
-            self._codes[which] = met, {**code.manifest, **inside, "version": repr(self._version)}
+            self._codes[which] = met, self._described(root, met)
         return self._codes[which][1]
+
+    def _described(self, root: Path, met: list[object]) -> Manifest:
+        function: Any = self._function
+        is_live = is_living(function)
+        code = Codebase(root, is_live=is_live).describe(function, also=met)
+        cells = zip(function.__code__.co_freevars, function.__closure__ or (), strict=True)
+        inside = {} if is_live else {f"closure {name}": digest_value(cell) for name, cell in cells}
+        return {**code.manifest, **inside, "version": repr(self._version)}
 
 
 class _CachedCoroutine(Cached[P, Any]):
@@ -346,5 +352,9 @@ class _Call:
 def _name(function: Any, root: Path) -> str:
     """Name a function as experiments are named: by its file, from the project on."""
     file = Path(function.__code__.co_filename)
+    if is_living(function):  # of a notebook, say, whose cells have files for names that are none
+        from pytest_memento.callables import place_of  # which most have no need of
+
+        return f"{place_of(function)}::{function.__qualname__}"
     place = os.path.relpath(file.resolve(), root.resolve()) if file.is_file() else str(file)
     return f"{Path(place).as_posix()}::{function.__qualname__}"

@@ -109,7 +109,7 @@ def _named(code: Any, found: object) -> Subject:
     is_found = source is not None and "<locals>" not in path and _stands_for(code, path, found)
     return Subject(
         name=code.__qualname__,
-        place=str(source) if source else _place(code),
+        place=str(source) if source else place_of(code),
         source=source,
         module=_module_of(source) if source else str(code.__module__),
         path=path if is_found else (),
@@ -139,8 +139,8 @@ def _stands_for(code: Any, path: Sequence[str], found: object) -> bool:
     return value is code or value is found
 
 
-def _place(code: Any) -> str:
-    """Say where something is from that stands in none of the user's files."""
+def place_of(code: Any) -> str:
+    """Say where a function or class is from that stands in none of the user's files."""
     module = sys.modules.get(str(code.__module__))
     file = getattr(module, "__file__", None)
     # That of what is read from standard input is called <stdin>.

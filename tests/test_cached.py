@@ -276,3 +276,37 @@ def test_a_script_without_pytest_has_the_store_that_pytest_would_have(tmp_path: 
     assert (tmp_path / "kept" / "cached").is_dir()
     (below / "helper.py").write_text(helper.replace("* 2", "* 3"))
     assert script(below, text) == "computed\n9\n"
+
+
+def typed(path: Path, text: str) -> list[str]:
+    """Run what is typed at a prompt, or in the cells of a notebook: it stands in no file."""
+    environment = {name: value for name, value in os.environ.items() if "MEMENTO" not in name}
+    done = subprocess.run(
+        [sys.executable, "-"], cwd=path, env=environment, input=text, text=True,
+        capture_output=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    return done.stdout.split()
+
+
+TYPED = """
+from pytest_memento import cached
+FACTOR = 2
+def scale(x):
+    return x * FACTOR
+@cached
+def load(x):
+    print('computed')
+    return scale(x)
+print(load(3), load(3))
+"""
+
+
+def test_what_stands_in_no_file_counts_with_all_that_it_uses(tmp_path: Path) -> None:
+    assert typed(tmp_path, TYPED) == ["computed", "6", "6"]
+    assert typed(tmp_path, TYPED) == ["6", "6"]
+    edited = TYPED.replace("x * FACTOR", "x * FACTOR + 1")
+    assert typed(tmp_path, edited) == ["computed", "7", "7"]
+    assert typed(tmp_path, TYPED.replace("FACTOR = 2", "FACTOR = 5")) == ["computed", "15", "15"]
+    again = "def scale(x):\n    return x * 10\nprint(load(3))\nFACTOR = 7\nprint(load(3))"
+    assert typed(tmp_path, f"{TYPED}\n{again}") == ["6", "6", "computed", "30", "30"]

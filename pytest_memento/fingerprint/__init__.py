@@ -5,6 +5,7 @@ from __future__ import annotations
 from pytest_memento.fingerprint.arrays import Parts
 from pytest_memento.fingerprint.code import Code, Codebase
 from pytest_memento.fingerprint.functions import Digest, digest_text
+from pytest_memento.fingerprint.living import is_living
 from pytest_memento.fingerprint.modules import is_own, spec_of
 from pytest_memento.fingerprint.values import StandIn, digest_named, digest_value, parts_of
 
@@ -17,6 +18,7 @@ __all__ = [
     "digest_named",
     "digest_text",
     "digest_value",
+    "is_living",
     "is_own",
     "parts_of",
     "spec_of",
