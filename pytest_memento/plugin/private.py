@@ -17,6 +17,7 @@ from typing import Any
 import pytest
 from _pytest._io import TerminalWriter
 from _pytest.config import create_terminal_writer
+from _pytest.doctest import DoctestModule
 from _pytest.python import _ascii_escaped_by_config, path_matches_patterns
 from _pytest.runner import collect_one_node, runtestprotocol
 from _pytest.scope import Scope
@@ -72,6 +73,11 @@ def fixture_definitions(metafunc: pytest.Metafunc, name: str) -> Iterator[pytest
 def collect_directory(node: pytest.Directory) -> pytest.CollectReport:
     """Return what is in a directory, its conftest.py loaded: ``collect_one_node``."""
     return collect_one_node(node)
+
+
+def holds_tests(node: object) -> bool:
+    """Whether a node is a module with its functions, not with its docstrings: ``DoctestModule``."""
+    return isinstance(node, pytest.Module) and not isinstance(node, DoctestModule)
 
 
 def collected_by_pytest(path: Path, session: pytest.Session) -> bool:

@@ -143,7 +143,7 @@ class Upstream:
             report = private.collect_directory(node)
             if report.failed:
                 raise MatrixError(f"{report.nodeid or 'a directory'}: {report.longreprtext}")
-            node = next((n for n in report.result if n.path in (path, *path.parents)), None)
+            node = next((each for each in report.result if _leads_to(each, path)), None)
         return node if isinstance(node, pytest.Collector) else None
 
     # -- collecting --------------------------------------------------------------------------------
@@ -199,11 +199,10 @@ class Upstream:
     ) -> Generator[None, list[pytest.Collector], list[pytest.Collector]]:
         """Give pytest the node of a file that was collected already."""
         nodes = yield
-        made = [self._taken.get(file_path, n) if isinstance(n, pytest.Module) else n for n in nodes]
-        for node in made:
-            if isinstance(node, pytest.Module):
-                self._nodes[file_path] = node
-        return made
+        for place, node in enumerate(nodes):
+            if private.holds_tests(node):
+                self._nodes[file_path] = nodes[place] = self._taken.get(file_path, node)
+        return nodes
 
     # -- what is known -----------------------------------------------------------------------------
 
@@ -216,6 +215,12 @@ class Upstream:
         """Return how many experiments come before one, each with the result of the last."""
         known = (self.bound_of(each.key) for each in experiment.inputs)
         return max((1 + self.depth(bound.experiment) for bound in known if bound), default=0)
+
+
+def _leads_to(node: pytest.Item | pytest.Collector, path: Path) -> bool:
+    if node.path == path:
+        return private.holds_tests(node)
+    return isinstance(node, pytest.Directory) and node.path in path.parents
 
 
 def _inputs(

@@ -490,6 +490,12 @@ def test_in_ordinary_test_files_and_by_a_shared_fixture(pytester: pytest.Pyteste
     assert values == {"one": "oneone", "two": "twotwo"}
 
 
+def test_beside_docstrings_that_are_tests(pipeline: pytest.Pytester, notes: Notes) -> None:
+    path = pipeline.path / "exp_train.py"
+    path.write_text('"""\n>>> 1 + 1\n2\n"""\n' + path.read_text())
+    assert pipeline.runpytest("--doctest-modules").parseoutcomes() == {"passed": 20}
+
+
 def test_only_some_of_them(pytester: pytest.Pytester) -> None:
     pytester.makepyfile(
         exp_a="""

@@ -251,6 +251,20 @@ def test_collect_directory_loads_its_conftest(pytester: pytest.Pytester) -> None
     result.stdout.fnmatch_lines(["*'sub/test_b.py::test_b'] True"])
 
 
+def test_holds_tests_tells_a_module_from_its_docstrings(pytester: pytest.Pytester) -> None:
+    pytester.makepyfile(test_a='"""\n>>> 1\n1\n"""\ndef test_a(): pass')
+    pytester.makeconftest(
+        """
+        from pytest_memento.plugin import private
+
+        def pytest_collection_modifyitems(items):
+            print([(item.name, private.holds_tests(item.parent)) for item in items])
+        """
+    )
+    result = pytester.runpytest("--doctest-modules", "-s")
+    result.stdout.fnmatch_lines(["*[('test_a.test_a', False), ('test_a', True)]*"])
+
+
 def test_collected_by_pytest_goes_by_pattern_and_command_line(pytester: pytest.Pytester) -> None:
     class Looking:
         def pytest_collection_finish(self, session: pytest.Session) -> None:
