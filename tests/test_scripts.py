@@ -407,9 +407,39 @@ if __name__ == "__main__":
 """
 
 
-def test_classifiers_by_both(project: Project, xdist: None) -> None:
+FITTED = """
+from sklearn import datasets
+from sklearn.linear_model import LogisticRegression, Perceptron
+from sklearn.svm import SVC
+from pytest_memento import Config, Context, Memento
+
+matrix = {
+    "parameters": {"model": [SVC, LogisticRegression], "dataset": ["iris", "wine"]},
+    "settings": {"regularization": 1e-1},
+    "exclude": [{"model": LogisticRegression, "dataset": "wine"}],
+}
+
+def fetch_dataset(name):
+    return getattr(datasets, f"load_{name}")(return_X_y=True)
+
+def experiment(context: Context, config: Config):
+    classifier = config.model(C=config.settings.regularization)
+    features, target = fetch_dataset(config.dataset)
+    context.record({"samples": len(target)})
+    return classifier.fit(features, target)
+
+if __name__ == "__main__":
+    results = Memento(experiment).run(matrix)
+    assert all(result.inner.predict([[1.0] * result.inner.n_features_in_]) >= 0
+               for result in results)
+    print([result.was_cached for result in results])
+"""
+
+
+@pytest.mark.parametrize("source", [CLASSIFIERS, FITTED], ids=["classifiers", "readme"])
+def test_one_store_for_both_in_either_order(source: str, project: Project, xdist: None) -> None:
     pytest.importorskip("sklearn", reason="needs scikit-learn")
-    project.write("exp_classifiers.py", CLASSIFIERS)
+    project.write("exp_classifiers.py", source)
     assert "3 passed" in project.pytest("exp_classifiers.py")
     assert "[True, True, True]" in project.python("exp_classifiers.py")
     (project.path / ".pytest_cache").rename(project.path / "before")
