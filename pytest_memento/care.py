@@ -195,10 +195,34 @@ def prune(found: Survey, choice: Choice, now: float) -> Proposal:
     chosen = [
         (run, why) for run in found.runs if choice.holds(run) and (why := present.why_not(run))
     ]
+    chosen, kept = _but_inputs(found, chosen)
     proposal = _proposal(found, chosen)
     needs = _needs(found.without(proposal.removals), choice, gone)
     rest = (*leftovers.find(found.store, needs, now), *_plans(found, choice, gone))
-    return proposal + Proposal(rest, tuple(_remarks(found, choice, elsewhere)))
+    remarks = [*_remarks(found, choice, elsewhere)]
+    if kept:
+        plural = "" if kept == 1 else "s"
+        remarks.append(f"kept {kept} result{plural} that others were computed from")
+    return proposal + Proposal(rest, tuple(remarks))
+
+
+def _but_inputs(
+    found: Survey, chosen: Sequence[tuple[Run, str]]
+) -> tuple[list[tuple[Run, str]], int]:
+    """Return what is left of a choice without the inputs of results that stay, and how many."""
+    left = {run.place for run, _ in chosen if run.is_result}
+    known = {run.place: run for run in found.runs if run.is_result}
+    waiting = [run for place, run in known.items() if place not in left]
+    kept = 0
+    while waiting:
+        for experiment, stem, *elsewhere in waiting.pop().record.inputs.values():
+            place = experiment, stem
+            if not elsewhere and place in left:
+                left.remove(place)
+                kept += 1
+                waiting.append(known[place])
+    rest = [(run, why) for run, why in chosen if not run.is_result or run.place in left]
+    return rest, kept
 
 
 class _Present:

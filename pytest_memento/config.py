@@ -4,11 +4,33 @@ from __future__ import annotations
 
 import copy
 import difflib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 from pytest_memento.fingerprint import Digest, StandIn, digest_named, digest_value
 from pytest_memento.labels import label
+
+
+class Later:
+    """Stands for a value that is loaded when it is first asked for.
+
+    :param load: loads it.
+    :param text: what people know it as.
+    """
+
+    def __init__(self, load: Callable[[], Any], text: str) -> None:
+        self._load = load
+        self._found: tuple[Any] | None = None
+        self.__name__ = text  # in labels
+
+    def now(self) -> Any:
+        """Return the value: the same object each time."""
+        if self._found is None:
+            self._found = (self._load(),)
+        return self._found[0]
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Later:
+        return self
 
 
 class Settings(Mapping[str, Any]):
@@ -28,10 +50,11 @@ class Settings(Mapping[str, Any]):
 
     def asdict(self) -> dict[str, Any]:
         """Return the values as a new dict."""
-        return dict(self._values)
+        return {name: self[name] for name in self._values}
 
     def __getitem__(self, name: str) -> Any:
-        return self._values[name]
+        value = self._values[name]
+        return value.now() if isinstance(value, Later) else value
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._values)
@@ -43,7 +66,7 @@ class Settings(Mapping[str, Any]):
         __tracebackhide__ = True
         # Private names are never values, and asking for ours before __init__ must not recurse.
         if not name.startswith("_") and name in self._values:
-            return self._values[name]
+            return self[name]
         raise AttributeError(name if name.startswith("_") else self._missing(name))
 
     def _missing(self, name: str) -> str:
@@ -75,7 +98,7 @@ class Settings(Mapping[str, Any]):
         return hash(digest_values(self._values))
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return type(self), (self._values,)
+        return type(self), (self.asdict(),)
 
 
 class Config(Settings):
@@ -163,7 +186,7 @@ class Config(Settings):
         return hash(self.fingerprint)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return type(self), (self._values, self._settings.asdict(), sorted(self._untracked))
+        return type(self), (self.asdict(), self._settings.asdict(), sorted(self._untracked))
 
 
 RESERVED = frozenset(

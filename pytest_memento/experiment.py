@@ -21,7 +21,7 @@ from typing import Any, TypeAlias, TypeVar
 
 from pytest_memento import files, metrics, provenance
 from pytest_memento.amounts import ago
-from pytest_memento.config import Config
+from pytest_memento.config import Config, Later
 from pytest_memento.context import Context
 from pytest_memento.fingerprint import Digest, digest_value
 from pytest_memento.inputs import OF_INPUT, OF_SETTING, Input, made_from, opened
@@ -83,6 +83,12 @@ class Experiment:
     def known(cls, key: Key, case: Case, manifest: Manifest) -> Experiment:
         """Return an experiment whose key another process has found out."""
         return cls(key, case, manifest, _inputs_in(case.code))
+
+    @property
+    def given(self) -> Mapping[str, Input]:
+        """Parameter -> the input that is its value."""
+        config = self.case.config if self.inputs else {}
+        return {name: value for name, value in config.items() if isinstance(value, Input)}
 
     def as_input(self) -> Input:
         """Return what stands for its result among the values of others."""
@@ -293,11 +299,13 @@ class Attempt:
     def fresh_config(self) -> Config:
         """Return the configuration with values of its own.
 
-        What one experiment does to an estimator must not reach the next one.
-
-        :raises ResultNotLoadedError: that of an input cannot be brought back.
+        What one experiment does to an estimator must not reach the next one. Results of others are
+        loaded when they are asked for.
         """
-        given = {name: result.value for name, result in self._inputs.items()}
+        given = {
+            name: Later(functools.partial(getattr, result, "value"), f"({result.id})")
+            for name, result in self._inputs.items()
+        }
         return self.experiment.case.config.detached(given)
 
     def forget(self) -> None:
@@ -337,11 +345,11 @@ class Attempt:
         return capture
 
     def _with_defaults(self, function: Callable[..., Any]) -> dict[str, Any]:
-        values = {**self.config.settings, **self.config}
+        config = self.config
         return {
-            name: values[name]
+            name: config[name] if name in config else config.settings[name]
             for name, argument in inspect.signature(function).parameters.items()
-            if name in values
+            if (name in config or name in config.settings)
             and argument.default is not argument.empty
             and argument.kind is not argument.POSITIONAL_ONLY
         }

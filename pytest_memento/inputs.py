@@ -10,7 +10,7 @@ it is computed to the code. So a change makes exactly those stale that depend on
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -20,7 +20,7 @@ from pytest_memento.matrix.words import what
 from pytest_memento.record import Key, Plain, Value
 
 if TYPE_CHECKING:
-    from pytest_memento.results import Results
+    from pytest_memento.results import Result, Results
 
 Where: TypeAlias = Mapping[str, Any] | Callable[[Config], object] | None
 """Which configurations: those that have these values, or for which a function returns true."""
@@ -46,6 +46,17 @@ class Input:
     parts: Mapping[str, Plain] = field(compare=False, repr=False)
     store: str = field(default="", compare=False)
     has_twin: bool = field(default=False, compare=False)
+
+    def __getattr__(self, name: str) -> Any:
+        """Return a parameter of its configuration, as in ``lambda config: config.model.lr > 1``."""
+        if not name.startswith("_") and name in self.__dict__.get("config", ()):
+            return self.config[name]
+        raise AttributeError(
+            f"the result of {self.__dict__['key'].experiment} is not there yet: what is known of it"
+            f" is its configuration ({', '.join(self.config)}), and .config.settings"
+            if "config" in self.__dict__
+            else name
+        )
 
     @property
     def name(self) -> str:
@@ -92,7 +103,8 @@ def opened(parameters: Mapping[str, Value]) -> dict[str, Plain]:
     """Return parameters by name, and what is in them by dotted name."""
     parts: dict[str, Plain] = {}
     for name, value in parameters.items():
-        parts[name] = value.shown
+        if not value.parts:
+            parts[name] = value.shown
         parts |= {f"{name}.{part}": plain for part, plain in value.parts.items()}
     return parts
 
@@ -108,7 +120,7 @@ class ResultsOf:
 
     target: str
     where: Where = None
-    known: tuple[Input, ...] = ()
+    known: tuple[Input, ...] | None = None
 
     def __repr__(self) -> str:
         return f"results_of({self.target!r})"
@@ -120,7 +132,9 @@ class ResultsOf:
         )
 
 
-def results_of(source: str | Results, *, where: Where = None) -> ResultsOf:
+def results_of(
+    source: str | Results | Result | Sequence[Result], *, where: Where = None
+) -> ResultsOf:
     """Stand for the results of an experiment, as values of a parameter of another one.
 
     >>> matrix = {
@@ -147,10 +161,21 @@ def results_of(source: str | Results, *, where: Where = None) -> ResultsOf:
         raise MatrixError("results_of: 'where' is an empty dict: leave it out for all results")
     if isinstance(source, str):
         return ResultsOf(source, where)
-    inputs = getattr(source, "__memento_inputs__", None)
-    if not callable(inputs):
-        raise MatrixError(
-            f"results_of takes an experiment such as 'exp_train.py::experiment', or results, not"
-            f" {what(source)}"
-        )
-    return ResultsOf(f"{len(inputs(where))} results", where, tuple(inputs(where)))
+    several: Sequence[Any] = source if isinstance(source, (list, tuple)) else [source]
+    known: list[Input] = []
+    for each in several:
+        if not is_result(each):
+            raise MatrixError(
+                "results_of takes an experiment such as 'exp_train.py::experiment', or results, not"
+                f" {what(each)}"
+            )
+        known += each.__memento_inputs__(where)
+    if not known:
+        raise MatrixError("results_of was given no results: none is there, or none has passed")
+    plural = "" if len(known) == 1 else "s"
+    return ResultsOf(f"{len(known)} result{plural}", where, tuple(known))
+
+
+def is_result(value: object) -> bool:
+    """Tell whether something is a stored result, or several."""
+    return hasattr(type(value), "__memento_inputs__")

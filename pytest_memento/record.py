@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import enum
 import hashlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any, NamedTuple, TypeGuard
@@ -293,6 +293,20 @@ def describe_config(
         }
 
     return describe(config), describe(config.settings)
+
+
+def shown_labels(parameters: Mapping[str, Value], inputs: Collection[str]) -> dict[str, str]:
+    """Return parameter name -> label, for tables; of a result, what it was computed with.
+
+    :param inputs: the parameters that are results of other experiments.
+    """
+    shown: dict[str, str] = {}
+    for name, value in parameters.items():
+        if name in inputs and value.parts:
+            shown |= {f"{name}.{part}": label(plain) for part, plain in value.parts.items()}
+        else:
+            shown[name] = value.label
+    return shown
 
 
 def describe_result(value: object) -> dict[str, Value]:

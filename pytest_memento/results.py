@@ -19,7 +19,7 @@ from pytest_memento import choosing, comparison, frames, states, table
 from pytest_memento.amounts import duration
 from pytest_memento.choosing import At, Mode
 from pytest_memento.comparison import Comparison
-from pytest_memento.config import Config
+from pytest_memento.config import Config, Later
 from pytest_memento.display import MOST_ROWS, html_table
 from pytest_memento.errors import MementoError, ResultNotLoadedError, StoreError
 from pytest_memento.frames import Library
@@ -83,7 +83,7 @@ class Result:
 
     @cached_property
     def config(self) -> Config:
-        """The configuration with its real values.
+        """The configuration with its real values; results of others are loaded on access.
 
         :raises ResultNotLoadedError: a value cannot be brought back.
         """
@@ -220,6 +220,9 @@ class Result:
     def _details(self) -> dict[str, Any]:
         return self._store.details(self._record)
 
+    def __memento_inputs__(self, where: Where) -> list[Input]:
+        return Results([self]).__memento_inputs__(where)
+
     def _as_input(self) -> Input:
         record = self._record
         names = record.settings.keys() - {*record.untracked}
@@ -242,6 +245,9 @@ class Result:
     def _parameter(self, name: str, value: Value) -> Any:
         if name not in self._record.inputs:
             return self._real(value)
+        return Later(lambda: self._value_of_input(name), value.label)
+
+    def _value_of_input(self, name: str) -> Any:
         if name not in self.inputs:
             raise ResultNotLoadedError(
                 f"{self.experiment}[{self.id}]: the result that was its {name!r} is not stored any"

@@ -64,7 +64,10 @@ def test_what_it_is_told_apart_by() -> None:
     assert label(given) == "(x=1)"
     assert given.name == "exp_a.py::f[x=1]"
     assert Value.of(given, "(x=1)").parts == {"x": 1}
-    assert following([first])[0].inputs[0].parts == {"model": "(x=1)", "model.x": 1, "y": 1}
+    assert following([first])[0].inputs[0].parts == {"model.x": 1, "y": 1}
+    assert (given.x, following([first])[0].inputs[0].model.x) == (1, 1)
+    with pytest.raises(AttributeError, match="what is known of it is its configuration"):
+        _ = given.accuracy
     assert given.config == Config({"x": 1}, {"s": 1})
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 
 import pytest
 
@@ -32,11 +32,13 @@ class Acceptance:
         self.checkpoints = 0
         self.refused: Counter[str] = Counter()
 
-    @pytest.hookimpl(trylast=True)
+    # Around what has experiments join that are needed.
+    @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_collection_modifyitems(
         self, session: pytest.Session, config: pytest.Config, items: list[pytest.Item]
-    ) -> None:
+    ) -> Generator[None]:
         """Take over what is stale and chosen; with ``--collect-only``, only count it."""
+        yield
         try:
             chosen = self._chosen(session, items)
         except QueryError as error:

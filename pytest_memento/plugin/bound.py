@@ -47,7 +47,7 @@ class Bound:
         self.position = position
         self.standing = standing
         self.refused = ""  # why it is not run
-        self.lacks = ""  # which input is not there, for which it is not run
+        self.lacks = ("", "")  # which input is not there, for which it is not run; its experiment
         self.put_off = False  # whether its turn came once while another session ran it
         self.is_left = False  # whether this turn, too, is left for another one
         self.record: Record | None = None  # of that failure, where it is not of this session

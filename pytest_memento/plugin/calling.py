@@ -199,7 +199,7 @@ class _Caller:
             return
         position, ended = known["position"], Ended(known["ended"])
         if "lacks" in known:
-            self.outcome.lacks[position] = known["lacks"]
+            self.outcome.lacks[position] = known["lacks"][0]
             return
         self.outcome.ends[position] = ended
         self.outcome.errors.pop(position, None)

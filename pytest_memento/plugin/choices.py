@@ -9,10 +9,13 @@ import pytest
 
 from pytest_memento.errors import MatrixError
 from pytest_memento.fingerprint import StandIn
-from pytest_memento.inputs import Input, ResultsOf
+from pytest_memento.inputs import Input, ResultsOf, is_result
+from pytest_memento.labels import one_line
 from pytest_memento.matrix import Choice, Expansion, expand
 from pytest_memento.pause import without_gc
 
+_LONGEST = 120
+"""Characters of what stands for a result in ids; what is longer is cut."""
 Find: TypeAlias = Callable[[ResultsOf], Sequence[Input]]
 """Finds the results that a ``results_of`` stands for."""
 
@@ -44,7 +47,7 @@ def has_inputs(matrix: Any) -> bool:
 
 
 def _known(wanted: ResultsOf) -> Sequence[Input]:
-    if not wanted.known:
+    if wanted.known is None:
         raise MatrixError(
             f"{wanted!r} is of a file, which only pytest collects: give results_of the results that"
             " an earlier run has returned"
@@ -82,6 +85,8 @@ def _refuse_inputs(kind: str, values: Mapping[Any, Any]) -> None:
 def _choices(values: Any, name: str, find: Find) -> Any:
     if isinstance(values, ResultsOf):
         values = [values]
+    if is_result(values) or (isinstance(values, (list, tuple)) and any(map(is_result, values))):
+        raise MatrixError(f"parameter {name!r} is results: write results_of(...) around them")
     if not isinstance(values, (list, tuple)):
         return values
     width = name.count(",") + 1
@@ -98,7 +103,7 @@ def _inputs(wanted: ResultsOf, name: str, find: Find) -> Iterator[Choice]:
     if "," in name:
         raise MatrixError(f"parameter {name!r} varies names together: give {wanted!r} its own name")
     for each in find(wanted):
-        yield Choice(each, f"({each.label})")
+        yield Choice(each, one_line(f"({each.label})", _LONGEST))
 
 
 def _included(entry: Any) -> Any:

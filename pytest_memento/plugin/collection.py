@@ -191,6 +191,7 @@ class Collection:
         if source.failed:
             raise pytest.Collector.CollectError(f"{where}: {source.failed}")
         if source.expansion is None:
+            self._upstream.note_skipped(where, source.skipped)
             skip = pytest.param(None, marks=pytest.mark.skip(reason=source.skipped))
             metafunc.fixturenames.append(CASE + "_skipped")
             metafunc.parametrize(CASE + "_skipped", [skip], ids=["matrix"])

@@ -96,6 +96,12 @@ class Worker:
         """Say that what runs has come to a checkpoint, and waits to be ended."""
         self._leave(_READY, True)
 
+    def colleagues(self) -> set[tuple[str, int]]:
+        """Return host and number of the processes that are the other workers."""
+        notes = (path for path in self._notes.glob("*.pid") if path.stem != self._id)
+        found: list[list[Any]] = [json.loads(text) for path in notes if (text := _text_of(path))]
+        return {(str(where), int(pid)) for where, pid in found}
+
     def is_over(self) -> bool:
         """Tell whether the controller has ended the session: all may have got the same signal."""
         until = time.monotonic() + _MOMENT
@@ -356,6 +362,20 @@ class Controller:
 
 def _label(nodeid: str) -> str:
     return nodeid.partition("[")[2].removesuffix("]")
+
+
+def _text_of(path: Path) -> str:
+    """Return what a note says, nothing while it is being written or where it is gone."""
+    try:
+        return path.read_text(encoding="utf-8")
+    except OSError:
+        return ""
+
+
+def colleagues(config: pytest.Config) -> set[tuple[str, int]]:
+    """Return host and number of the processes that are other workers of this session."""
+    worker = config.pluginmanager.getplugin("memento-worker")
+    return worker.colleagues() if isinstance(worker, Worker) else set()
 
 
 def is_scheduled_here(config: pytest.Config) -> bool:

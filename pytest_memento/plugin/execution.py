@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import time
 from collections.abc import Callable, Generator, Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +27,7 @@ from pytest_memento.plugin.progress import Now, Running
 from pytest_memento.plugin.properties import properties_of, replace
 from pytest_memento.plugin.reports import Ended, attach, report_in_one, what_to_tell
 from pytest_memento.plugin.slurm.room import Room
-from pytest_memento.plugin.upstream import Upstream, given_by
+from pytest_memento.plugin.upstream import Upstream
 from pytest_memento.pulse import Pulse
 from pytest_memento.record import Outcome
 from pytest_memento.schedule import Allowance, Schedule
@@ -157,14 +157,28 @@ class Execution:
             return (yield)
         is_stored = self._is_stored(bound)
         claim = self._claims.hold(item, bound, nextitem) if is_stored else nullcontext()
-        with self._turn_of(item) as number, claim:
+        with self._turn_of(item) as number:
+            # Before the claim: who waits does not run.
             self._look_for_inputs(item, bound, nextitem)
+            if bound.is_left or bound.lacks[0] or bound.passed_over:
+                claim = nullcontext()
+            return (yield from self._run(item, bound, claim, number))
+
+    def _run(
+        self,
+        item: pytest.Item,
+        bound: Bound,
+        claim: AbstractContextManager[None],
+        number: int,
+    ) -> Generator[None, Any, Any]:
+        """Run what is not done or wanted elsewhere, under its claim."""
+        with claim:
             is_elsewhere = bound.is_left or not runs(item, self.options)
-            if is_elsewhere or bound.lacks:
+            if is_elsewhere or bound.lacks[0]:
                 self.allowance.give_back(item)
             if bound.is_left:
                 self.work.put_off(None, number)
-            if is_elsewhere or bound.lacks or bound.refused or bound.passed_over:
+            if is_elsewhere or bound.lacks[0] or bound.refused or bound.passed_over:
                 return (yield)
             self.running = item
             with self._pulse_of(item, bound):
@@ -176,10 +190,9 @@ class Execution:
     def _look_for_inputs(
         self, item: pytest.Item, bound: Bound, nextitem: pytest.Item | None
     ) -> None:
-        """Wait for what the experiment is given, if it is to run."""
-        if not bound.experiment.inputs or bound.is_left or bound.refused or bound.passed_over:
-            return
-        if runs(item, self.options):
+        """Wait for what the experiment is given."""
+        bound.is_left = False
+        if bound.experiment.inputs:
             self._feeding.wait(item, bound, nextitem, lambda: bool(self.allowance.stopped))
 
     def _let_go(self, item: pytest.Item, bound: Bound) -> None:
@@ -188,7 +201,7 @@ class Execution:
         if bound.started:
             bound.attempt.forget()
         callspec = getattr(item, "callspec", None)
-        for name, given in given_by(bound.experiment).items():
+        for name, given in bound.experiment.given.items():
             self._given.pop(name, None)
             if callspec is not None and name in callspec.params:
                 callspec.params[name] = given
@@ -246,8 +259,8 @@ class Execution:
             self._report(item, bound, Ended.FAILED, message)
         elif bound.refused:
             self._report(item, bound, Ended.FAILED, bound.refused)
-        elif bound.lacks:
-            self._report(item, bound, Ended.SKIPPED, f"not run: {bound.lacks}")
+        elif bound.lacks[0]:
+            self._report(item, bound, Ended.SKIPPED, f"not run: {bound.lacks[0]}")
         else:
             return None
         if (failed := private.tear_down_for(item, nextitem)) is not None:
@@ -284,29 +297,36 @@ class Execution:
         if self.options.cache is Cache.REFRESH and self.options.order is None:
             store.forget_checkpoint(key)
         store.start_clean(key)
-        attempt = self._attempt(bound, store)
-        bound.start(attempt)
-        self._hand_over(item, attempt)
+        self._begin(item, bound, store)
 
-    def _attempt(self, bound: Bound, store: Store) -> Attempt:
-        """Make an attempt, with what it is given."""
+    def _begin(self, item: pytest.Item, bound: Bound, store: Store) -> None:
+        """Begin an attempt, with what it is given."""
         what = bound.experiment, store, self.options.root, self.options.command
+        if not bound.experiment.inputs:
+            bound.start(Attempt(*what))
+            self._hand_over(item, bound.attempt)
+            return
         try:
-            return Attempt(*what, inputs=self._feeding.load(bound))
+            bound.start(Attempt(*what, inputs=self._feeding.load(bound)))
+            self._hand_over(item, bound.attempt)
+            return
         except Exception as error:  # of loading what is the user's
             bound.start(Attempt(*what))
             own = isinstance(error, MementoError)
             text = str(error) if own else f"{type(error).__name__}: {error}"
-        pytest.fail(f"the result of another experiment cannot be loaded: {text}", pytrace=False)
+        names = " or ".join(each.name for each in bound.experiment.inputs)
+        pytest.fail(f"its input {names}: {text}", pytrace=False)
 
     def _hand_over(self, item: pytest.Item, attempt: Attempt) -> None:
         """Give the arguments of the function the attempt's own copies of the values."""
         params: dict[str, Any] = item.callspec.params  # type: ignore[attr-defined]
-        for name, own in {**attempt.config.settings, **attempt.config}.items():
-            if name not in params:
-                continue
-            lives_on = private.outlives(item, name)
-            params[name] = value = self._shared_copy(name, attempt) if lives_on else own
+        config = attempt.config
+        for name in [name for name in params if name in config or name in config.settings]:
+            if private.outlives(item, name):
+                value = self._shared_copy(name, attempt)
+            else:
+                value = config[name] if name in config else config.settings[name]
+            params[name] = value
             if self._given.get(name) is not value:
                 self._given[name] = value
                 private.renew_parameter(item, name)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -15,14 +14,14 @@ from pytest_memento.claims import is_held
 from pytest_memento.errors import ResultNotLoadedError
 from pytest_memento.experiment import Status, find_hit
 from pytest_memento.inputs import Input
-from pytest_memento.plugin.bound import Bound
+from pytest_memento.plugin.bound import BOUND, Bound
 from pytest_memento.plugin.claiming import SLICE, may_come_back
+from pytest_memento.plugin.distribution import colleagues
 from pytest_memento.plugin.idle import Idle
 from pytest_memento.plugin.options import Cache, Options
-from pytest_memento.plugin.upstream import Upstream, given_by
+from pytest_memento.plugin.upstream import Upstream
 from pytest_memento.presence import signs
-from pytest_memento.provenance import host
-from pytest_memento.record import Outcome
+from pytest_memento.record import Key, Outcome
 from pytest_memento.store import Store
 
 if TYPE_CHECKING:
@@ -30,8 +29,7 @@ if TYPE_CHECKING:
 
 _PAUSE = 0.1
 _SILENCE = 3.0
-"""Seconds in which nothing runs, after which nobody is expected to compute an input any more."""
-
+"""Seconds in which no worker of a session runs anything, after which an input is not expected."""
 _NO_ORDER = "; what was chosen by --dist knows no order"
 
 
@@ -39,12 +37,26 @@ _NO_ORDER = "; what was chosen by --dist knows no order"
 class Lack:
     """An input that is not there.
 
-    :param reason: in words that continue "not run: ".
+    :param given: the input.
+    :param reason: why, in words that go on from its name.
     :param is_coming: whether somebody computes it now.
+    :param may_come: whether this session has it to run, as far as was known when it began.
     """
 
+    given: Input
     reason: str
     is_coming: bool = False
+    may_come: bool = False
+
+    @property
+    def text(self) -> str:
+        """Why, in words that continue "not run: "."""
+        return f"its input {self.given.name} {self.reason}"
+
+    @property
+    def kind(self) -> str:
+        """The same of all inputs of that experiment."""
+        return f"its input {self.given.key.experiment} {self.reason}"
 
 
 class Feeding:
@@ -57,6 +69,7 @@ class Feeding:
         self.options = options
         self._upstream = upstream
         self._last = 0.0  # when something was seen to run
+        self._here: frozenset[Key] | None = None
 
     def wait(
         self,
@@ -70,16 +83,18 @@ class Feeding:
         The schedule has it come after those of its session. Others may compute them, too; and where
         the user has chosen how xdist distributes, there is no schedule.
         """
-        bound.lacks = ""
+        bound.lacks = ("", "")
         start = time.monotonic()
         self._last = self._last or start
         is_unscheduled = hasattr(item.config, "workerinput") and not isinstance(nextitem, Idle)
-        while (lack := self._lack(bound)) is not None:
+        while (lack := self._lack(bound, item)) is not None:
             now = time.monotonic()
-            if lack.is_coming or (is_unscheduled and self._is_anything_running()):
+            waits = is_unscheduled and lack.may_come
+            if lack.is_coming or (waits and self._is_anybody_at_work(item.config)):
                 self._last = now
-            if not lack.is_coming and now - self._last >= (_SILENCE if is_unscheduled else 0):
-                bound.lacks = lack.reason + (_NO_ORDER if is_unscheduled else "")
+            if not lack.is_coming and (not waits or now - self._last >= _SILENCE):
+                hint = _NO_ORDER if waits else ""
+                bound.lacks = lack.text + hint, lack.kind + hint
                 return
             if stopped():
                 bound.passed_over = True
@@ -101,7 +116,7 @@ class Feeding:
         from pytest_memento.results import Result  # which most sessions have no need of
 
         found = {}
-        for name, each in given_by(bound.experiment).items():
+        for name, each in bound.experiment.given.items():
             store = self._store_of(each)
             record = store.find(each.key)
             if record is None:
@@ -113,32 +128,54 @@ class Feeding:
         own = self.options.store
         return Store(Path(given.store), shared=own.shared) if given.store else own
 
-    def _lack(self, bound: Bound) -> Lack | None:
+    def _lack(self, bound: Bound, item: pytest.Item) -> Lack | None:
+        if self._here is None:
+            bounds = (each.stash.get(BOUND, None) for each in item.session.items)
+            self._here = frozenset(each.experiment.key for each in bounds if each is not None)
         lacks = (self._lack_of(each) for each in bound.experiment.inputs)
         return next((lack for lack in lacks if lack is not None), None)
 
     def _lack_of(self, given: Input) -> Lack | None:
         store, key = self._store_of(given), given.key
         if self.options.cache is Cache.OFF and not given.store:
-            return Lack(f"--memento-cache=off keeps no result of its input {given.name}")
+            return Lack(given, "is not kept: --memento-cache=off")
         # First of all: what is given up in the meantime has ended by the time it is looked for.
         if is_held(store.claim(key)):
-            return Lack(f"its input {given.name} is being computed", is_coming=True)
+            return Lack(given, "is being computed", is_coming=True)
         found = find_hit(key, store, self.options.root)
         failed = store.find(key, Outcome.FAILED)
-        if failed is not None and (found is None or self._has_failed_now(given, failed.ended)):
-            return Lack(f"its input {given.name} failed: {failed.error}")
+        if failed is not None and (found is None or self._fails_again(given, failed.ended)):
+            is_old = self._is_known(given, failed.ended)
+            return Lack(given, f"failed: {failed.error}", may_come=is_old and self._runs(given))
         if found is None:
-            return Lack(f"its input {given.name} has no result")
+            return Lack(given, self._why_not_there(given), may_come=self._runs(given))
         if found.status is not Status.CACHED:
-            return Lack(f"its input {given.name} is stale: {found.reason}")
+            return Lack(given, f"is stale: {found.reason}", may_come=self._runs(given))
         return None
 
-    def _has_failed_now(self, given: Input, ended: float) -> bool:
-        """Whether an input that has a result was to be computed again in this session, and failed.
+    def _why_not_there(self, given: Input) -> str:
+        """Say why there is no result, as far as it is for what was not there for it."""
+        bound = self._upstream.bound_of(given.key)
+        inner = bound.experiment.inputs if bound is not None else ()
+        lacks = (self._lack_of(each) for each in inner)
+        lack = next((each for each in lacks if each is not None and not each.is_coming), None)
+        return f"was not run: {lack.text}" if lack is not None else "has no result"
 
-        A failure that the session has found is of another one.
-        """
+    def _runs(self, given: Input) -> bool:
+        """Whether this session has an input to run, as far as was known when it began."""
+        bound = self._upstream.bound_of(given.key)
+        if bound is None or given.key not in (self._here or ()):
+            return False
+        return bound.standing.status.runs or self.options.cache is Cache.REFRESH
+
+    def _is_known(self, given: Input, ended: float) -> bool:
+        """Whether a failure is one that the session has found when it began."""
+        bound = self._upstream.bound_of(given.key)
+        past = bound.standing.past if bound is not None else None
+        return past is not None and past.ended == ended
+
+    def _fails_again(self, given: Input, ended: float) -> bool:
+        """Whether an input that has a result was computed again in this session, and failed."""
         bound = self._upstream.bound_of(given.key)
         is_again = self.options.cache is Cache.REFRESH or (
             bound is not None and bound.standing.replaces
@@ -146,6 +183,7 @@ class Feeding:
         past = bound.standing.past if bound is not None else None
         return is_again and (past is None or ended > past.ended)
 
-    def _is_anything_running(self) -> bool:
-        here = host(), os.getpid()
-        return any((sign.host, sign.pid) != here for sign in signs(self.options.store.root))
+    def _is_anybody_at_work(self, config: pytest.Config) -> bool:
+        """Whether another worker of this session runs an experiment."""
+        others = colleagues(config)
+        return any((sign.host, sign.pid) in others for sign in signs(self.options.store.root))

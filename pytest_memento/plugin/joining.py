@@ -1,15 +1,17 @@
-"""Experiments that were not asked for join the session if something that is to run needs them.
+"""What is needed joins the session, whatever was asked for: inputs are like fixtures.
 
-What was asked for and then deselected stays so: what needs it is not run, and says why.
+Files that were not named are collected for it, and what ``-k``, ``--lf`` and the like have
+deselected comes back. The header says so.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
 
 import pytest
 
+from pytest_memento.plugin import private
 from pytest_memento.plugin.bound import BOUND
 from pytest_memento.plugin.distribution import agree
 from pytest_memento.plugin.options import Options
@@ -27,24 +29,27 @@ class Joining:
     def __init__(self, options: Options, upstream: Upstream) -> None:
         self.options = options
         self._upstream = upstream
-        self._asked_for: set[str] = set()
 
-    @pytest.hookimpl(tryfirst=True, specname="pytest_collection_modifyitems")
-    def pytest_memento_note_collected(self, items: list[pytest.Item]) -> None:
-        """Note what was asked for, before anything is deselected."""
-        self._asked_for = {item.nodeid for item in items}
-
-    @pytest.hookimpl(trylast=True)
+    # Around all others: --lf deselects when these are through.
+    @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_collection_modifyitems(
         self, session: pytest.Session, config: pytest.Config, items: list[pytest.Item]
-    ) -> None:
+    ) -> Generator[None]:
         """Add what those need that are left."""
+        collected = {item.nodeid: item for item in items}
+        yield
         if not self._upstream.has_inputs:
             return
-        needed = [each for each in self._wanted(items) if each not in self._asked_for]
+        there = {item.nodeid for item in items}
+        needed = [each for each in self._wanted(items) if each not in there]
         agreed = {*agree(config, "inputs", needed)}
-        if joining := [item for item in self._upstream.items() if item.nodeid in agreed]:
-            _join(session, config, joining)
+        joining = [
+            collected.get(item.nodeid, item)
+            for item in self._upstream.items()
+            if item.nodeid in agreed
+        ]
+        if joining:
+            _join(session, config, joining, [i for i in joining if i.nodeid in collected])
             items += joining
         items.sort(key=self._depth)
 
@@ -76,10 +81,21 @@ class Joining:
         return self._upstream.depth(bound.experiment) if bound is not None else 0
 
 
-def _join(session: pytest.Session, config: pytest.Config, items: list[pytest.Item]) -> None:
-    for item in items:
+def _join(
+    session: pytest.Session,
+    config: pytest.Config,
+    items: Sequence[pytest.Item],
+    again: Sequence[pytest.Item],
+) -> None:
+    """Tell of items that join.
+
+    :param again: those of them that were collected, and deselected.
+    """
+    private.undo_deselection(config, again)
+    new = [item for item in items if item not in again]
+    for item in new:
         item.ihook.pytest_itemcollected(item=item)
-    report = pytest.CollectReport(session.nodeid, "passed", longrepr=None, result=[*items])
+    report = pytest.CollectReport(session.nodeid, "passed", longrepr=None, result=[*new])
     config.hook.pytest_collectreport(report=report)  # so that they are counted
     names = Counter(item.stash[BOUND].experiment.key.experiment for item in items)
     for name, number in names.items():

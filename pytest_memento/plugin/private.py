@@ -75,6 +75,14 @@ def collect_directory(node: pytest.Directory) -> pytest.CollectReport:
     return collect_one_node(node)
 
 
+def undo_deselection(config: pytest.Config, items: Sequence[pytest.Item]) -> None:
+    """Have the terminal not count items as deselected: ``TerminalReporter.stats``."""
+    reporter = config.pluginmanager.getplugin("terminalreporter")
+    if reporter is not None and (known := reporter.stats.get("deselected")):
+        gone = {id(item) for item in items}
+        known[:] = [item for item in known if id(item) not in gone]
+
+
 def holds_tests(node: object) -> bool:
     """Whether a node is a module with its functions, not with its docstrings: ``DoctestModule``."""
     return isinstance(node, pytest.Module) and not isinstance(node, DoctestModule)

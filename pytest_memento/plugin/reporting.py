@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import pytest
@@ -20,7 +20,7 @@ from pytest_memento.plugin.outlook import REMARKS, Outlook, expectations
 from pytest_memento.plugin.progress import Now, State
 from pytest_memento.plugin.reports import Ended, error_of, told
 from pytest_memento.plugin.slurm.asking import ASKED
-from pytest_memento.record import Outcome
+from pytest_memento.record import Outcome, shown_labels
 from pytest_memento.schedule import Allowance
 from pytest_memento.summary import Row
 
@@ -190,8 +190,7 @@ class Reporting:
         for name, runs in by_experiment.items():
             of_which = f" of {name}" if len(by_experiment) > 1 else ""
             yield from (f"failures{of_which}: {cause}" for cause in self._causes(runs))
-        lacking = Counter(k["lacks"] for k in self.ended.values() if "lacks" in k)
-        yield from (f"not run: {number} x {lack}" for lack, number in sorted(lacking.items()))
+        yield from lacking(k["lacks"] for k in self.ended.values() if "lacks" in k)
 
     def _table(self, runs: Sequence[Mapping[str, Any]], width: int) -> Iterator[str]:
         most = len(runs) if self.config.get_verbosity() > 1 else _MOST_ROWS
@@ -221,9 +220,23 @@ class Reporting:
         record = self.options.store.read(known["experiment"], known["stem"], Outcome.PASSED)
         if record is None:
             return Row({}, known["ended"], runtime=runtime)
-        labels = {name: value.label for name, value in record.parameters.items()}
+        labels = shown_labels(record.parameters, record.inputs)
         result = {name: value.label for name, value in record.result.items()}
         return Row(labels, known["ended"], result, record.metrics, runtime, record.memory)
+
+
+def lacking(several: Iterable[Sequence[str]]) -> Iterator[str]:
+    """Yield what was not run for inputs that are not there, by their experiment where they differ.
+
+    :param several: of each, what is lacking, and the same of all inputs of that experiment.
+    """
+    by_kind: dict[str, list[str]] = defaultdict(list)
+    for text, kind in several:
+        by_kind[kind].append(text)
+    for kind, texts in sorted(by_kind.items()):
+        inputs = len({*texts})
+        shown = texts[0] if inputs == 1 else f"{kind} ({inputs} inputs)"
+        yield f"not run: {len(texts)} x {shown}"
 
 
 def _rank(known: Mapping[str, Any]) -> tuple[int, int]:

@@ -11,8 +11,9 @@ from typing import Any
 import pytest
 
 from pytest_memento import metrics
+from pytest_memento.experiment import Experiment
 from pytest_memento.plugin.bound import Bound
-from pytest_memento.record import Outcome
+from pytest_memento.record import Outcome, describe_config, shown_labels
 
 _NAME = "memento"
 _ALONE = "alone"
@@ -50,11 +51,11 @@ def what_to_tell(bound: Bound, ended: Ended) -> dict[str, Any]:
         if bound.where:
             told["where"] = bound.where
     else:
-        told["labels"] = _encodable(bound.experiment.case.labels)
+        told["labels"] = _encodable(_labels(bound.experiment))
         if bound.on_record is not None:
             told["record"] = [bound.experiment.key.stem, bound.on_record.value]
-    if bound.lacks:
-        told["lacks"] = _escaped(bound.lacks)
+    if bound.lacks[0]:
+        told["lacks"] = [*map(_escaped, bound.lacks)]
     if bound.where and ended is Ended.FAILED:
         told["where"] = bound.where
     if bound.record is not None and ended is Ended.FAILED:
@@ -149,6 +150,14 @@ def end_of(report: pytest.TestReport) -> pytest.TestReport:
     vars(end).update(when="teardown", outcome="passed", longrepr=None, sections=[], duration=0)
     delattr(end, _NAME)
     return end
+
+
+def _labels(experiment: Experiment) -> Mapping[str, str]:
+    case = experiment.case
+    if not experiment.inputs:
+        return case.labels
+    parameters, _ = describe_config(case.config, case.labels, {})
+    return shown_labels(parameters, experiment.given)
 
 
 def _encodable(texts: Mapping[str, str]) -> dict[str, str]:

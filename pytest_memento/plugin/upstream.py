@@ -9,7 +9,7 @@ from __future__ import annotations
 import dataclasses
 import os
 from collections import Counter
-from collections.abc import Generator, Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +37,7 @@ class Upstream:
         self.has_inputs = False
         """Whether any experiment is given the result of another one."""
         self._bounds: dict[Key, Bound] = {}
+        self._skipped: dict[str, str] = {}
         self._items: dict[str, list[pytest.Item]] = {}
         self._asking: list[pytest.Function] = []
         self._nodes: dict[Path, pytest.Collector] = {}
@@ -50,6 +51,10 @@ class Upstream:
             first = items[0].stash[BOUND]
             known = self._items.setdefault(first.experiment.key.experiment, [])
             known[first.position :] = items  # a function may be made twice, or in parts
+
+    def note_skipped(self, name: str, reason: str) -> None:
+        """Note that the matrix of a function has skipped it."""
+        self._skipped[name] = reason
 
     def bound_of(self, key: Key) -> Bound | None:
         """Return what is known of an experiment, if it was collected."""
@@ -65,7 +70,7 @@ class Upstream:
 
         :raises MatrixError: there is no such experiment, or none of that configuration.
         """
-        if wanted.known:
+        if wanted.known is not None:
             return wanted.known
         self._asking.append(asking)
         try:
@@ -95,6 +100,8 @@ class Upstream:
         if name not in self._items:
             self._refuse_cycle(name)
             self._make(module, inside.split("::"))
+        if name not in self._items and name in self._skipped:
+            pytest.skip(self._skipped[name])  # and so is who needs it
         if name not in self._items:
             known = [each.removeprefix(start) for each in self._items if each.startswith(start)]
             near = nearest(inside, known)
@@ -109,7 +116,7 @@ class Upstream:
         for place in (beside, root):
             if (path := Path(place / file)).is_file():
                 return Path(os.path.normpath(path))
-        near = nearest(file, {each.name for each in beside.glob("*.py")})
+        near = nearest(file, {each.name for each in beside.glob("*.py")} - {asking.path.name})
         looked = f"looked for in {shown_path(beside, asking.config)} and in the root directory"
         raise MatrixError(
             f"there is no file {file} ({f'did you mean {near!r}?' if near else looked})"
@@ -236,9 +243,3 @@ def _inputs(
     for case in cases:
         made = by_case[id(case)].as_input()
         yield dataclasses.replace(made, has_twin=twins[case.fingerprint[0]] > 1)
-
-
-def given_by(experiment: Experiment) -> Mapping[str, Input]:
-    """Return parameter -> the input that is its value."""
-    config = experiment.case.config if experiment.inputs else {}
-    return {name: value for name, value in config.items() if isinstance(value, Input)}

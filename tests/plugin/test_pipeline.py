@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 import time
@@ -10,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from pytest_memento import load_results
+from pytest_memento import ResultNotLoadedError, load_results
 
 Notes = Callable[[], list[str]]
 
@@ -221,14 +222,10 @@ def test_what_needs_a_failed_input_is_not_run(
     assert result.parseoutcomes() == {"passed": 16, "failed": 1, "skipped": 2}
     lack = "its input exp_train.py::experiment*lr=0.2] failed: AssertionError: too fast"
     result.stdout.fnmatch_lines([f"not run: 2 x {lack}", f"SKIPPED *not run: {lack}"])
-    result.stdout.fnmatch_lines(["(data=(dataset=digits)-lr=0.2)  f1      not run*"])
+    result.stdout.fnmatch_lines(["digits  *0.2  *f1  *not run*"])
     assert "0.2 f1" not in " ".join(notes())
-    alone = pipeline.runpytest_subprocess(*options, "-k", "evaluate")
-    assert {**alone.parseoutcomes(), "deselected": 7} == {
-        "cached": 10,
-        "skipped": 2,
-        "deselected": 7,
-    }
+    alone = pipeline.runpytest_subprocess(*options, "exp_evaluate.py")
+    assert alone.parseoutcomes() == {"cached": 10, "failed": 1, "skipped": 2}
     edit(pipeline, "exp_train.py", "assert config.lr != 0.2, 'too fast'", "")
     again = pipeline.runpytest_subprocess(*options)
     assert again.parseoutcomes()["passed"] == 6 + 12
@@ -255,11 +252,75 @@ def test_what_is_needed_and_was_not_asked_for_joins(
     assert notes() == ["train 0.2", "evaluate 0.2 auc"]
 
 
-def test_what_was_deselected_stays_so(pipeline: pytest.Pytester, notes: Notes) -> None:
-    result = pipeline.runpytest("-k", "evaluate", "-rs")
-    assert result.parseoutcomes() == {"skipped": 12, "deselected": 7}
-    result.stdout.fnmatch_lines(["*not run: its input exp_train.py*lr=0.1] has no result"])
-    assert notes() == []
+@pytest.mark.parametrize("options", [("-k", "evaluate"), ("--memento-select", "metric == 'f1'")])
+def test_what_was_deselected_joins_where_it_is_needed(
+    pipeline: pytest.Pytester, notes: Notes, options: tuple[str, ...]
+) -> None:
+    number = 12 if "-k" in options else 6
+    result = pipeline.runpytest(*options, "-v")
+    assert result.parseoutcomes() == {"passed": 7 + number} | (
+        {} if number == 12 else {"deselected": 6}
+    )
+    result.stdout.fnmatch_lines(
+        ["memento: with 6 experiments of exp_train.py::experiment, whose results are needed"]
+    )
+    assert stages(notes) == {"prepare": 1, "train": 6, "evaluate": number}
+    assert pipeline.runpytest(*options).parseoutcomes()["cached"] == number
+
+
+def test_what_failed_last_with_what_it_needs(pipeline: pytest.Pytester, notes: Notes) -> None:
+    edit(pipeline, "exp_evaluate.py", "    note", "    assert metric == 'f1'\n    note")
+    assert pipeline.runpytest().parseoutcomes() == {"passed": 13, "failed": 6}
+    notes()
+    edit(pipeline, "exp_train.py", "return {", "return {'more': 1, ")
+    edit(pipeline, "exp_evaluate.py", "    assert metric == 'f1'\n", "")
+    result = pipeline.runpytest("--lf")
+    assert {**result.parseoutcomes(), "deselected": 0} == {"passed": 12, "deselected": 0}
+    assert stages(notes) == {"train": 6, "evaluate": 6}
+
+
+def test_why_the_last_of_three_was_not_run(pipeline: pytest.Pytester, notes: Notes) -> None:
+    edit(pipeline, "exp_prepare.py", "    note(f", "    assert 0, 'no disk'\n    note(f")
+    result = pipeline.runpytest("-rs")
+    assert result.parseoutcomes() == {"failed": 1, "skipped": 18}
+    first = (
+        "its input exp_prepare.py::experiment[[]dataset=digits[]] failed: AssertionError: no disk"
+    )
+    result.stdout.fnmatch_lines(
+        [
+            f"not run: 6 x {first}*",
+            f"not run: 12 x its input exp_train.py::experiment was not run: {first}*(6 inputs)",
+        ]
+    )
+
+
+def test_workers_that_wait_do_not_wait_for_each_other(
+    pytester: pytest.Pytester, xdist: None
+) -> None:
+    pytester.makepyfile(
+        exp_a="""
+        import pytest
+        from pytest_memento import results_of
+
+        @pytest.mark.memento(matrix={"parameters": {"x": [1, 2, 3]}})
+        def experiment_up(x):
+            if x == 3:
+                pytest.skip("not today")
+            raise ValueError("boom")
+
+        matrix = {"parameters": {"u": results_of("::experiment_up"), "k": [1, 2]}}
+
+        @pytest.mark.memento(matrix=matrix)
+        def experiment_down(u, k):
+            return u
+        """
+    )
+    for way in ("load", "worksteal"):
+        result = pytester.runpytest_subprocess("-n2", f"--dist={way}", timeout=60)
+        assert result.parseoutcomes() == {"failed": 2, "skipped": 7}
+        result.stdout.fnmatch_lines(
+            ["not run: 4 x its input exp_a.py::experiment_up failed: ValueError: boom (2 inputs)"]
+        )
 
 
 def test_joining_with_workers(pipeline: pytest.Pytester, notes: Notes, xdist: None) -> None:
@@ -302,6 +363,62 @@ def test_two_sessions_share_a_pipeline(pipeline: pytest.Pytester, notes: Notes) 
     assert stages(notes) == {"prepare": 1, "train": 6, "evaluate": 12}
 
 
+def test_an_input_of_what_stays_is_not_pruned(pipeline: pytest.Pytester, notes: Notes) -> None:
+    pipeline.runpytest()
+    edit(pipeline, "exp_train.py", "return {", "return {'more': 1, ")
+    pipeline.runpytest("exp_train.py")
+    pipeline.runpytest("--memento-accept", "exp_evaluate.py")
+    result = pipeline.runpytest("--memento-prune", "--memento-yes")
+    result.stdout.fnmatch_lines(["*kept 6 results that others were computed from*"])
+    assert load_results("exp_evaluate.py")[0].config.model == {"w": pytest.approx(0.3)}
+
+
+def test_values_are_loaded_when_they_are_asked_for(pytester: pytest.Pytester) -> None:
+    pytester.makepyfile(
+        exp_a="""
+        class Loud:
+            def __reduce__(self):
+                return eval, ("print('LOAD')",)
+
+        matrix = {"parameters": {"x": [1]}}
+        def experiment(x):
+            return Loud()
+        """,
+        exp_b="""
+        from pytest_memento import results_of
+        matrix = {"parameters": {"a": results_of("exp_a.py"), "use": [False, True]}}
+        def experiment(config, context):
+            assert context.inputs["a"].config.x == 1
+            assert repr(config).startswith("Config(a=(x=1), use=")
+            print("ASK")
+            return config.use and config.a
+        """,
+    )
+    result = pytester.runpytest("-s")
+    assert result.parseoutcomes() == {"passed": 3}
+    assert re.findall("ASK|LOAD", result.stdout.str()) == ["ASK", "ASK", "LOAD"]
+
+
+def test_a_matrix_fixture_that_skips(pytester: pytest.Pytester) -> None:
+    pytester.makepyfile(
+        exp_a="""
+        import pytest
+        @pytest.fixture
+        def matrix():
+            pytest.skip("no GPU here")
+        def experiment(config): pass
+        """,
+        exp_b="""
+        from pytest_memento import results_of
+        matrix = {"parameters": {"a": results_of("exp_a.py::experiment")}}
+        def experiment(a): pass
+        """,
+    )
+    result = pytester.runpytest("-rs")
+    result.assert_outcomes(skipped=2)
+    result.stdout.fnmatch_lines(["SKIPPED * no GPU here"])
+
+
 def test_a_cached_result_whose_input_is_gone_stays(pipeline: pytest.Pytester, notes: Notes) -> None:
     pipeline.runpytest()
     notes()
@@ -311,14 +428,15 @@ def test_a_cached_result_whose_input_is_gone_stays(pipeline: pytest.Pytester, no
     result = load_results("exp_evaluate.py")[0]
     assert result.inputs == {}
     assert result.value == pytest.approx(0.3)
-    with pytest.raises(Exception, match="its 'model' is not stored any more"):
-        _ = result.config
+    assert result.config.metric == "f1"
+    with pytest.raises(ResultNotLoadedError, match="its 'model' is not stored any more"):
+        _ = result.config.model
 
 
 def test_without_a_store(pipeline: pytest.Pytester, notes: Notes) -> None:
     result = pipeline.runpytest("--memento-cache=off", "-rs")
     assert result.parseoutcomes() == {"passed": 1, "skipped": 18}
-    result.stdout.fnmatch_lines(["*--memento-cache=off keeps no result of its input exp_*"])
+    result.stdout.fnmatch_lines(["*its input exp_* is not kept: --memento-cache=off"])
 
 
 def test_a_refresh_that_fails(pipeline: pytest.Pytester, notes: Notes) -> None:
@@ -362,7 +480,7 @@ def test_a_value_that_cannot_be_loaded_is_a_failure(pytester: pytest.Pytester) -
     result = pytester.runpytest_subprocess()
     assert result.parseoutcomes() == {"cached": 1, "errors": 1}
     result.stdout.fnmatch_lines(
-        ["*the result of another experiment cannot be loaded: *ValueError: invalid literal*"]
+        ["its input exp_a.py::experiment[[]x=1[]]: *ValueError: invalid literal*"]
     )
 
 
@@ -536,7 +654,7 @@ def test_inputs_can_be_excluded_by_their_configuration(pytester: pytest.Pytester
         from pytest_memento import results_of
         matrix = {
             "parameters": {"a": results_of("exp_a.py"), "b": results_of("exp_a.py")},
-            "exclude": [lambda config: config.a.config.x >= config.b.config.x],
+            "exclude": [lambda config: config.a.x >= config.b.config.x],
         }
         def experiment(a, b):
             return a, b
@@ -638,6 +756,14 @@ WRONG = {
     '{"parameters": {"a": [pytest.param(results_of("exp_a.py"))]}}': "*without pytest.param",
     '{"parameters": {"a": list(results_of("exp_a.py"))}}': "*cannot be iterated*",
     '{"parameters": {"a": [1]}, "dependencies": ["b"]}': "*'dependencies' is for add_matrix*",
+    '{"parameters": {"a": load_results("exp_a.py")}}': "*'a' is results: write results_of(...)*",
+    '{"parameters": {"a": results_of(load_results("exp_a.py").where(x=1)[1:])}}': (
+        "*results_of was given no results*"
+    ),
+    '{"parameters": {"a": results_of("exp_a.py")}, "exclude": [lambda c: c.a.z]}': (
+        "*the result of exp_a.py::experiment is not there yet: what is known of it is its"
+        " configuration (x), and .config.settings*"
+    ),
 }
 
 
@@ -647,13 +773,14 @@ def test_wrong_matrices(pytester: pytest.Pytester, matrix: str) -> None:
         exp_a='matrix = {"parameters": {"x": [1, 2]}}\ndef experiment(x): pass',
         exp_b=f"""
         import pytest
-        from pytest_memento import results_of
+        from pytest_memento import load_results, results_of
         @pytest.fixture
         def matrix():
             return {matrix}
         def experiment(config): pass
         """,
     )
+    pytester.runpytest("exp_a.py")
     result = pytester.runpytest("exp_b.py")
     result.assert_outcomes(errors=1)
     result.stdout.fnmatch_lines([WRONG[matrix]])
@@ -672,12 +799,6 @@ def test_a_file_that_is_skipped(pytester: pytest.Pytester) -> None:
     result = pytester.runpytest("exp_b.py", "-rs")
     result.assert_outcomes(skipped=1)
     result.stdout.fnmatch_lines(["*could not import 'no_such_module'*"])
-
-
-def test_last_failed(pipeline: pytest.Pytester, notes: Notes) -> None:
-    edit(pipeline, "exp_evaluate.py", "    note", "    assert metric == 'f1'\n    note")
-    assert pipeline.runpytest().parseoutcomes() == {"passed": 13, "failed": 6}
-    assert pipeline.runpytest("--lf").parseoutcomes()["failed"] == 6
 
 
 def test_results_are_of_two_settings(pytester: pytest.Pytester) -> None:

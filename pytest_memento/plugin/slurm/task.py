@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import signal
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Generator, Mapping
 from typing import Any
 
 import pytest
@@ -39,11 +39,13 @@ class Ordered:
         self.options = options
         self.order = order
 
-    @pytest.hookimpl(trylast=True)
+    # Around what has experiments join that are needed.
+    @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_collection_modifyitems(
         self, config: pytest.Config, items: list[pytest.Item]
-    ) -> None:
+    ) -> Generator[None]:
         """Deselect what is of another group, or is not what it was when it was submitted."""
+        yield
         stems = {i: i.stash[BOUND].experiment.key.stem for i in items if BOUND in i.stash}
         wanted = {nodeid: item.stem for nodeid, item in self.order.items.items()}
         kept = {item for item, stem in stems.items() if wanted.get(item.nodeid) == stem}
