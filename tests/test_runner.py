@@ -437,7 +437,7 @@ def test_nothing_of_the_project_but_what_is_ours(
     (tmp_path / "pytest.ini").write_text(
         "[pytest]\naddopts = -x --no-such-option\nusefixtures = nothing\n"
         "required_plugins = nobody\nfilterwarnings = error\nmemento_dir = kept\n"
-        "unknown_option = 1\nminversion = 99\n"
+        "unknown_option = 1\n"
     )
     monkeypatch.syspath_prepend(tmp_path)
     (tmp_path / "exp_here.py").write_text("def experiment(x):\n    return x\n")

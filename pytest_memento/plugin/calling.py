@@ -38,7 +38,7 @@ _OFF = (
 )  # fmt: skip
 """Plugins of pytest that write files, or change this process for what is not ours."""
 _NEUTRAL = {
-    "addopts": "", "minversion": "", "pythonpath": "", "required_plugins": "", "usefixtures": "",
+    "addopts": "", "pythonpath": "", "required_plugins": "", "usefixtures": "",
     "strict": "false", "strict_config": "false", "xfail_strict": "false", "log_cli": "false",
     "log_file": "", "log_level": "", "empty_parameter_set_mark": "skip",
     "console_output_style": "progress",

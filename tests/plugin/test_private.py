@@ -251,6 +251,26 @@ def test_collect_directory_loads_its_conftest(pytester: pytest.Pytester) -> None
     result.stdout.fnmatch_lines(["*'sub/test_b.py::test_b'] True"])
 
 
+def test_undo_deselection_counts_what_comes_back_as_selected(pytester: pytest.Pytester) -> None:
+    pytester.makepyfile(test_a="def test_one(): pass\ndef test_two(): pass\ndef test_three(): pass")
+    pytester.makeconftest(
+        """
+        import pytest
+        from pytest_memento.plugin import private
+
+        @pytest.hookimpl(wrapper=True, tryfirst=True)
+        def pytest_collection_modifyitems(config, items):
+            before = list(items)
+            yield
+            private.undo_deselection(config, before[1:2])
+            items.append(before[1])
+        """
+    )
+    result = pytester.runpytest("-k", "one")
+    result.stdout.fnmatch_lines(["collected 3 items / 1 deselected / 2 selected"])
+    assert result.parseoutcomes() == {"passed": 2, "deselected": 1}
+
+
 def test_holds_tests_tells_a_module_from_its_docstrings(pytester: pytest.Pytester) -> None:
     pytester.makepyfile(test_a='"""\n>>> 1\n1\n"""\ndef test_a(): pass')
     pytester.makeconftest(
