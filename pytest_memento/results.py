@@ -29,7 +29,7 @@ from pytest_memento.locate import locate
 from pytest_memento.metrics import Series
 from pytest_memento.pause import without_gc
 from pytest_memento.query import parse
-from pytest_memento.record import Outcome, Record, Value
+from pytest_memento.record import Outcome, Record, Value, shown_labels
 from pytest_memento.rows import RecordRow
 from pytest_memento.source import Source
 from pytest_memento.store import Store
@@ -552,7 +552,8 @@ def _columns(results: Results) -> dict[str, Callable[[Result], str]]:
     if len(results._experiments()) > 1:
         columns["experiment"] = lambda result: result.experiment.rpartition("/")[2]
     records = [result._record for result in results]
-    for name in dict.fromkeys(name for record in records for name in record.parameters):
+    labels = [shown_labels(record.parameters, record.inputs) for record in records]
+    for name in dict.fromkeys(name for each in labels for name in each):
         columns[name] = partial(_parameter, name)
     for name in dict.fromkeys(name for record in records for name in record.settings):
         if len({_setting(name, result) for result in results}) > 1:
@@ -564,8 +565,8 @@ def _columns(results: Results) -> dict[str, Callable[[Result], str]]:
 
 
 def _parameter(name: str, result: Result) -> str:
-    value = result._record.parameters.get(name)
-    return value.label if value else ""
+    record = result._record
+    return shown_labels(record.parameters, record.inputs).get(name, "")
 
 
 def _setting(name: str, result: Result) -> str:

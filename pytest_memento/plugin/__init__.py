@@ -5,7 +5,7 @@ collection      which functions are experiments; their items
 choices         pytest.param in a matrix
 upstream        the experiments whose results others are given; collected if need be
 feeding         what an experiment is given of others: whether it is there, and bringing it in
-joining         those of them that were not asked for, and are needed
+joining         those of them that are needed, whatever was asked for
 fixtures        config, context
 code            what counts as the code of an experiment
 selection       the experiments that --memento-select keeps
