@@ -8,7 +8,7 @@ option from each axis. Everything is compared by fingerprint, never by ``==``.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from pytest_memento.errors import MatrixError
@@ -82,5 +82,11 @@ def matching(
     :raises MatrixError: a name is no parameter, or the function raises.
     """
     names = dict.fromkeys(name for case in cases for name in case.row.digests)
+    settings = {name for case in cases for name in case.row.plan.settings}
+    for name in where if isinstance(where, Mapping) else ():
+        if name in settings:
+            raise MatrixError(
+                f"where: {name!r} is a setting: use lambda config: config.settings.{name}"
+            )
     rule = read_where(where, [*names], stand_in)
     return [case for case in cases if matches(rule, case.row, case.row.digests)]

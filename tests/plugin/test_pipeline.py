@@ -743,6 +743,9 @@ def test_experiments_that_need_each_other(pytester: pytest.Pytester) -> None:
 
 WRONG = {
     '{"parameters": {"a": results_of("exp_a.py", where={"z": 1})}}': "*where * 'z'*",
+    '{"parameters": {"a": results_of("exp_a.py", where={"s": 1})}}': (
+        "*where: 's' is a setting: use lambda config: config.settings.s*"
+    ),
     '{"parameters": {"a": results_of("exp_a.py", where={"x": 9})}}': (
         "*none of 2 configurations is one of 'where'"
     ),
@@ -770,7 +773,10 @@ WRONG = {
 @pytest.mark.parametrize("matrix", WRONG)
 def test_wrong_matrices(pytester: pytest.Pytester, matrix: str) -> None:
     pytester.makepyfile(
-        exp_a='matrix = {"parameters": {"x": [1, 2]}}\ndef experiment(x): pass',
+        exp_a="""
+        matrix = {"parameters": {"x": [1, 2]}, "settings": {"s": 1}}
+        def experiment(x): pass
+        """,
         exp_b=f"""
         import pytest
         from pytest_memento import load_results, results_of
