@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from pytest_memento.results import Result
 
 _PAUSE = 0.1
-_SILENCE = 3.0
+_SILENCE = 5.0
 """Seconds in which no worker of a session runs anything, after which an input is not expected."""
 _NO_ORDER = "; what was chosen by --dist knows no order"
 
