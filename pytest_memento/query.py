@@ -427,7 +427,7 @@ class _Reader:
             root, rest = _path(node)
             if root in (PARAMETERS, SETTINGS, METRICS, RESULT):
                 name = Name(root, rest)
-            elif root and root not in OWN_NAMES:  # what is in a parameter
+            elif root and root not in OWN_NAMES and rest.count(".") < _DEEPEST:  # in a parameter
                 name = Name(PARAMETERS, f"{root}.{rest}")
             else:
                 raise self._refused(
