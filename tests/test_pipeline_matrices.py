@@ -139,6 +139,26 @@ def test_dependencies_alone() -> None:
     assert results["end"][0].value == 6
 
 
+def test_pairs_of_what_belongs_together() -> None:
+    score = {
+        "id": "score",
+        "dependencies": ["data", "model"],
+        "exclude": [lambda config: config.model.data.x != config.data.x],
+    }
+
+    def paired(config: Config) -> Any:
+        if "model" in config:
+            return config.data, config.model
+        return config.data + config.lr if "data" in config else config.x * 100
+
+    memento = Memento(paired, num_workers=1)
+    for matrix in (DATA, MODEL, score):
+        memento.add_matrix(matrix)
+    results = memento.run_all()
+    assert results is not None
+    assert [r.value for r in results["score"]] == [(100, 110), (100, 120), (200, 210), (200, 220)]
+
+
 def test_remarks_are_warnings() -> None:
     matrix = {**DATA, "exclude": [{"x": 1}, {"x": 1}, lambda config: config.x == 9]}
     with pytest.warns(MementoWarning, match="matches no configuration"):
