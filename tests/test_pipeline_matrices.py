@@ -174,6 +174,10 @@ def test_remarks_are_warnings() -> None:
         ([{"id": "a,b"}], "'id' is 'a,b' (a str): use a name or a number, without commas"),
         ([{"id": "a", "dependencies": "data"}], "matrix 'a': 'dependencies' is 'data' (a str)"),
         ([{"id": "a", "dependencies": ["dat"]}, DATA], "'dat', which was not added (did you mean"),
+        (
+            [DATA, {**MODEL, "parameters": {"x": results_of("exp_a.py::experiment")}}],
+            "matrix 'model': results_of('exp_a.py::experiment') is of a file, which only pytest",
+        ),
         ([DATA, DATA], "there are two matrices with the id 'data': rename one"),
         ([DATA, {**MODEL, "parameters": {"data": [1]}}], "both a parameter and a dependency"),
         ([{"id": "a", "parameters": {"x": []}}], "matrix 'a': parameter 'x' is empty"),

@@ -30,7 +30,7 @@ def expansion_of(
     :raises MatrixError: it cannot be expanded.
     """
     with without_gc():
-        return expand(_translated(matrix, find or _known), stand_in=stand_in)
+        return expand(_translated(matrix, find or known_inputs), stand_in=stand_in)
 
 
 def has_inputs(matrix: Any) -> bool:
@@ -46,7 +46,11 @@ def has_inputs(matrix: Any) -> bool:
     )
 
 
-def _known(wanted: ResultsOf) -> Sequence[Input]:
+def known_inputs(wanted: ResultsOf) -> Sequence[Input]:
+    """Return results that are there.
+
+    :raises MatrixError: they are still to be found in a file.
+    """
     if wanted.known is None:
         raise MatrixError(
             f"{wanted!r} is of a file, which only pytest collects: give results_of the results that"

@@ -26,7 +26,7 @@ from pytest_memento.loaded import Loaded
 from pytest_memento.matrix import Case, Expansion
 from pytest_memento.pipeline import Stage
 from pytest_memento.plugin.bound import BOUND
-from pytest_memento.plugin.choices import expansion_of
+from pytest_memento.plugin.choices import expansion_of, known_inputs
 from pytest_memento.plugin.options import OPTIONS, STORE
 from pytest_memento.record import Key
 
@@ -130,9 +130,9 @@ class Given:
 
     def _find(self, wanted: ResultsOf) -> Sequence[Input]:
         """Return the results of a stage."""
-        if wanted.known is not None:
-            return wanted.known
         known = {str(name): places for name, places in self.places.items()}
+        if wanted.known is not None or wanted.target not in known:
+            return known_inputs(wanted)
         experiments = [self.experiments[place] for place in known[wanted.target]]
         twins = Counter(each.key.parameters for each in experiments)
         made = [each.as_input() for each in experiments]
