@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from pytest_memento.config import copied, nearest
+from pytest_memento.display import notebook_shell
 from pytest_memento.errors import MementoError
 from pytest_memento.fingerprint import is_own
 
@@ -155,9 +156,8 @@ def place_of(code: Any) -> str:
 
 def _notebook() -> str:
     """Return the notebook that is running, if it is one: its file where that is known."""
-    ipython = sys.modules.get("IPython")
-    shell = ipython.get_ipython() if ipython is not None else None
-    if shell is None or not hasattr(shell, "kernel"):
+    shell = notebook_shell()
+    if shell is None:
         return ""
     # Visual Studio Code, Jupyter Server.
     for file in (shell.user_ns.get("__vsc_ipynb_file__"), os.environ.get("JPY_SESSION_NAME")):

@@ -196,6 +196,14 @@ RESERVED = frozenset(
 """Names that no parameter and no setting can have: they mean something else already."""
 
 
+def value_in(config: Config, name: str) -> Any:
+    """Return the value of a parameter or setting.
+
+    :raises KeyError: there is none of that name.
+    """
+    return config[name] if name in config else config.settings[name]
+
+
 def digest_values(values: Mapping[str, object], *, stand_in: StandIn | None = None) -> Digest:
     """Return the fingerprint of named values, whatever their order."""
     return digest_named({n: digest_value(v, stand_in=stand_in) for n, v in values.items()})

@@ -32,13 +32,14 @@ class Line(Protocol):
 
 def line() -> Line:
     """Return a line for where this process is looked at: a notebook, a terminal, a log."""
-    if (shell := _notebook()) is not None:
+    if (shell := notebook_shell()) is not None:
         return _NotebookLine(shell)
     # As it is now: pytest puts others in its place while experiments run.
     return _StreamLine(sys.stderr)
 
 
-def _notebook() -> Any:
+def notebook_shell() -> Any:
+    """Return the shell of the notebook that runs in this process, ``None`` where there is none."""
     ipython = sys.modules.get("IPython")
     shell = ipython.get_ipython() if ipython is not None else None
     return shell if hasattr(shell, "kernel") else None

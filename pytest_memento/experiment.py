@@ -21,7 +21,7 @@ from typing import Any, TypeAlias, TypeVar
 
 from pytest_memento import files, metrics, provenance
 from pytest_memento.amounts import ago
-from pytest_memento.config import Config, Later
+from pytest_memento.config import Config, Later, value_in
 from pytest_memento.context import Context
 from pytest_memento.fingerprint import Digest, digest_value
 from pytest_memento.inputs import OF_INPUT, OF_SETTING, Input, made_from, opened
@@ -347,7 +347,7 @@ class Attempt:
     def _with_defaults(self, function: Callable[..., Any]) -> dict[str, Any]:
         config = self.config
         return {
-            name: config[name] if name in config else config.settings[name]
+            name: value_in(config, name)
             for name, argument in inspect.signature(function).parameters.items()
             if (name in config or name in config.settings)
             and argument.default is not argument.empty

@@ -2,7 +2,7 @@
 
 options         what the user asked for, read once
 collection      which functions are experiments; their items
-choices         pytest.param in a matrix
+choices         pytest.param and results_of in a matrix
 upstream        the experiments whose results others are given; collected if need be
 feeding         what an experiment is given of others: whether it is there, and bringing it in
 joining         those of them that are needed, whatever was asked for

@@ -11,6 +11,7 @@ import gc
 import warnings
 from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -262,7 +263,7 @@ class Collection:
         store = self.options.store
         name = experiments[0].key.experiment
         listing = store.listing(name)
-        self.removed[name] = listing.outside(e.key for e in [*before, *experiments])
+        self.removed[name] = listing.outside(e.key for e in chain(before, experiments))
         try:
             with without_gc():
                 judged = [judge(each, listing, store, self.options.root) for each in experiments]

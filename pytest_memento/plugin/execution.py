@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from pytest_memento.config import value_in
 from pytest_memento.errors import MementoError, StoreError
 from pytest_memento.experiment import Attempt, run_async
 from pytest_memento.measure import peak_memory
@@ -155,24 +156,7 @@ class Execution:
         if not self.allowance.begin(item):
             bound.passed_over = True
             return (yield)
-        is_stored = self._is_stored(bound)
-        claim = self._claims.hold(item, bound, nextitem) if is_stored else nullcontext()
-        with self._turn_of(item) as number:
-            # Before the claim: who waits does not run.
-            self._look_for_inputs(item, bound, nextitem)
-            if bound.is_left or bound.lacks[0] or bound.passed_over:
-                claim = nullcontext()
-            return (yield from self._run(item, bound, claim, number))
-
-    def _run(
-        self,
-        item: pytest.Item,
-        bound: Bound,
-        claim: AbstractContextManager[None],
-        number: int,
-    ) -> Generator[None, Any, Any]:
-        """Run what is not done or wanted elsewhere, under its claim."""
-        with claim:
+        with self._turn_of(item) as number, self._claim_with_inputs(item, bound, nextitem):
             is_elsewhere = bound.is_left or not runs(item, self.options)
             if is_elsewhere or bound.lacks[0]:
                 self.allowance.give_back(item)
@@ -187,13 +171,17 @@ class Execution:
                 finally:
                     self._let_go(item, bound)
 
-    def _look_for_inputs(
+    def _claim_with_inputs(
         self, item: pytest.Item, bound: Bound, nextitem: pytest.Item | None
-    ) -> None:
-        """Wait for what the experiment is given."""
+    ) -> AbstractContextManager[None]:
+        """Wait for what the experiment is given, and only then claim it: who waits does not run."""
         bound.is_left = False
         if bound.experiment.inputs:
             self._feeding.wait(item, bound, nextitem, lambda: bool(self.allowance.stopped))
+        is_ready = not (bound.is_left or bound.lacks[0] or bound.passed_over)
+        if is_ready and self._is_stored(bound):
+            return self._claims.hold(item, bound, nextitem)
+        return nullcontext()
 
     def _let_go(self, item: pytest.Item, bound: Bound) -> None:
         """Let go of what an experiment was given and has returned: it may be large."""
@@ -312,8 +300,7 @@ class Execution:
             return
         except Exception as error:  # of loading what is the user's
             bound.start(Attempt(*what))
-            own = isinstance(error, MementoError)
-            text = str(error) if own else f"{type(error).__name__}: {error}"
+            text = _said(error)
         names = " or ".join(each.name for each in bound.experiment.inputs)
         pytest.fail(f"its input {names}: {text}", pytrace=False)
 
@@ -325,7 +312,7 @@ class Execution:
             if private.outlives(item, name):
                 value = self._shared_copy(name, attempt)
             else:
-                value = config[name] if name in config else config.settings[name]
+                value = value_in(config, name)
             params[name] = value
             if self._given.get(name) is not value:
                 self._given[name] = value
@@ -335,8 +322,7 @@ class Execution:
         """Return what a fixture of wider scope asks for: one copy for all that have this value."""
         key = name, attempt.experiment.case.digests.get(name)
         if key not in self._shared:
-            config = attempt.fresh_config()
-            self._shared[key] = config[name] if name in config else config.settings[name]
+            self._shared[key] = value_in(attempt.fresh_config(), name)
         return self._shared[key]
 
     @pytest.hookimpl(tryfirst=True)
@@ -405,8 +391,7 @@ class Execution:
                 bound.on_record = Outcome.PASSED
         except (Exception, SystemExit) as error:
             # Not only our own errors: pickling and describing a value runs the user's code.
-            own = isinstance(error, MementoError)
-            reason = str(error) if own else f"{type(error).__name__}: {error}"
+            reason = _said(error)
             report.outcome = "failed"
             report.longrepr = f"{report.nodeid}: the result cannot be stored: {reason}"
             self._publish_failure(bound, report, f"the result cannot be stored: {reason}")
@@ -419,6 +404,12 @@ class Execution:
             bound.on_record = Outcome.FAILED
         except StoreError as cause:
             report.sections.append(("memento", f"the failure could not be recorded: {cause}"))
+
+
+def _said(error: BaseException) -> str:
+    """Return what an error says; of what is not ours, with its kind."""
+    own = isinstance(error, MementoError)
+    return str(error) if own else f"{type(error).__name__}: {error}"
 
 
 def _judge_parts(attempt: Attempt, report: pytest.TestReport) -> None:

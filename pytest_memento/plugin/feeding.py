@@ -12,7 +12,7 @@ import pytest
 
 from pytest_memento.claims import is_held
 from pytest_memento.errors import ResultNotLoadedError
-from pytest_memento.experiment import Status, find_hit
+from pytest_memento.experiment import Standing, Status, find_hit
 from pytest_memento.inputs import Input
 from pytest_memento.plugin.bound import BOUND, Bound
 from pytest_memento.plugin.claiming import SLICE, may_come_back
@@ -161,26 +161,30 @@ class Feeding:
         lack = next((each for each in lacks if each is not None and not each.is_coming), None)
         return f"was not run: {lack.text}" if lack is not None else "has no result"
 
+    def _standing(self, given: Input) -> Standing | None:
+        """Return what the store knew of an input when the session began, if that was collected."""
+        bound = self._upstream.bound_of(given.key)
+        return bound.standing if bound is not None else None
+
     def _runs(self, given: Input) -> bool:
         """Whether this session has an input to run, as far as was known when it began."""
-        bound = self._upstream.bound_of(given.key)
-        if bound is None or given.key not in (self._here or ()):
+        standing = self._standing(given)
+        if standing is None or given.key not in (self._here or ()):
             return False
-        return bound.standing.status.runs or self.options.cache is Cache.REFRESH
+        return standing.status.runs or self.options.cache is Cache.REFRESH
 
     def _is_known(self, given: Input, ended: float) -> bool:
         """Whether a failure is one that the session has found when it began."""
-        bound = self._upstream.bound_of(given.key)
-        past = bound.standing.past if bound is not None else None
+        standing = self._standing(given)
+        past = standing.past if standing is not None else None
         return past is not None and past.ended == ended
 
     def _fails_again(self, given: Input, ended: float) -> bool:
         """Whether an input that has a result was computed again in this session, and failed."""
-        bound = self._upstream.bound_of(given.key)
-        is_again = self.options.cache is Cache.REFRESH or (
-            bound is not None and bound.standing.replaces
-        )
-        past = bound.standing.past if bound is not None else None
+        standing = self._standing(given)
+        replaces = standing is not None and standing.replaces
+        past = standing.past if standing is not None else None
+        is_again = replaces or self.options.cache is Cache.REFRESH
         return is_again and (past is None or ended > past.ended)
 
     def _is_anybody_at_work(self, config: pytest.Config) -> bool:

@@ -92,7 +92,8 @@ def _join(
     :param again: those of them that were collected, and deselected.
     """
     private.undo_deselection(config, again)
-    new = [item for item in items if item not in again]
+    known = {*again}
+    new = [item for item in items if item not in known]
     for item in new:
         item.ihook.pytest_itemcollected(item=item)
     report = pytest.CollectReport(session.nodeid, "passed", longrepr=None, result=[*new])
