@@ -390,7 +390,8 @@ def _refuse(outcome: Ended, given: Given) -> None:
         return
     if given.refused is not None:
         if isinstance(given.refused, MementoError):
-            raise given.refused
+            # Where in the session it came up helps nobody.
+            raise given.refused.with_traceback(None)
         raise MementoError(str(given.refused)) from None
     if outcome.usage:
         is_store = "the store" in outcome.usage
