@@ -40,6 +40,8 @@ MOST_DEATHS = 10
 """How many in a session, however far they got: a checkpoint may be the same each time."""
 BATCH = 0.1
 """Seconds that what is sent at a time is expected to take, where it is known to be short."""
+NOISE = 0.1
+"""Seconds that say nothing about which of two experiments takes longer."""
 _ENOUGH = 3
 """Experiments of a function that must have ended before they say how long the others take."""
 _RECENT = 16
@@ -416,7 +418,7 @@ class Schedule(Generic[W]):
     def _urgency_of(self, task: Task) -> tuple[float, int]:
         """Return what to sort by: unknown first, then the longest, then as given."""
         seconds = self._levels.get(task.number, task.expected)
-        return (-float("inf") if seconds is None else -seconds), task.number
+        return (-float("inf") if seconds is None else -(seconds // NOISE)), task.number
 
     def _release(self, number: int) -> None:
         """Let those wait that were blocked by a task that has ended."""

@@ -103,6 +103,11 @@ def test_the_longest_first() -> None:
     assert run.starts[0][2] == 20
 
 
+def test_the_given_order_where_runtimes_differ_by_noise() -> None:
+    order = in_turn([Task(0, 0.01), Task(1, 0.03), Task(2, 0.2), Task(3, 0.02), Task(4)])
+    assert [task.number for task in order] == [4, 2, 0, 1, 3]
+
+
 def test_unknown_ones_before_the_longest() -> None:
     tasks = [Task(0, 5), Task(1), Task(2, 9), Task(3)]
     assert [task.number for task in in_turn(tasks)] == [1, 3, 2, 0]
