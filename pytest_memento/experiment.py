@@ -205,7 +205,7 @@ def find_hit(key: Key, store: Store, root: Path) -> Standing | None:
 def _nearness(key: Key, record: Record) -> tuple[bool, bool, bool, float]:
     same_settings = record.key.settings == key.settings
     passed = record.outcome is Outcome.PASSED
-    return passed, same_settings, record.key.code == key.code, record.started
+    return passed, same_settings, record.key.code == key.code, record.valid_since
 
 
 def _failed(record: Record) -> Standing:

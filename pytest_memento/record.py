@@ -196,6 +196,11 @@ class Record:
     inputs: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
     @property
+    def valid_since(self) -> float:
+        """When it was begun, or declared valid for its code."""
+        return float(self.accepted.get("at", self.started))
+
+    @property
     def ended(self) -> float:
         """When it ended, in seconds since the epoch."""
         return self.started + self.runtime

@@ -48,6 +48,23 @@ def test_on_record(pytester: pytest.Pytester, stale: Path) -> None:
     assert after.start_time == before.start_time
 
 
+def test_a_later_change_is_told_from_what_was_accepted(pytester: pytest.Pytester) -> None:
+    source = """
+        matrix = {"parameters": {"x": [1, 2, 3, 4]}}
+        def first(x): return x * x
+        def second(x): return x + x
+        def experiment(x): return first(x), second(x)
+    """
+    pytester.makepyfile(exp_a=source)
+    pytester.runpytest()
+    pytester.makepyfile(exp_a=source.replace("x * x", "x ** 2"))
+    pytester.runpytest("--memento-accept")
+    pytester.makepyfile(exp_a=source.replace("x * x", "x ** 2").replace("x + x", "2 * x"))
+    dry = pytester.runpytest("--collect-only")
+    dry.stdout.fnmatch_lines(["exp_a.py::*  stale: code: exp_a.second changed"] * 4)
+    dry.stdout.no_fnmatch_line("*exp_a.first*")
+
+
 def test_a_later_change_makes_them_stale_again(
     pytester: pytest.Pytester, stale: Path, notes: Notes
 ) -> None:
