@@ -32,6 +32,7 @@ class Bound:
         "experiment",
         "is_left",
         "lacks",
+        "no_outcome",
         "on_record",
         "passed_over",
         "position",
@@ -50,6 +51,7 @@ class Bound:
         self.lacks = ("", "")  # which input is not there, for which it is not run; its experiment
         self.put_off = False  # whether its turn came once while another session ran it
         self.is_left = False  # whether this turn, too, is left for another one
+        self.no_outcome = ""  # how it has ended without one, which the store does not tell
         self.record: Record | None = None  # of that failure, where it is not of this session
         self.on_record: Outcome | None = None  # what the store has of how it ended, if anything
         self.where = ""  # which other process has computed it meanwhile

@@ -26,7 +26,7 @@ from pytest_memento.plugin.options import Cache, Options
 from pytest_memento.plugin.plan import in_turn, runs, tasks_of
 from pytest_memento.plugin.progress import Now, Running
 from pytest_memento.plugin.properties import properties_of, replace
-from pytest_memento.plugin.reports import Ended, attach, report_in_one, what_to_tell
+from pytest_memento.plugin.reports import Ended, attach, report_in_one, what_to_tell, why_no_outcome
 from pytest_memento.plugin.slurm.room import Room
 from pytest_memento.plugin.upstream import Upstream
 from pytest_memento.pulse import Pulse
@@ -260,7 +260,8 @@ class Execution:
 
     def _is_missing(self, item: pytest.Item, bound: Bound) -> bool:
         """Whether a result is wanted that is not stored, and may not be computed."""
-        return self.options.cache is Cache.ONLY and not bound.beside and not private.skips(item)
+        is_wanted = self.options.cache is Cache.ONLY and not bound.beside
+        return is_wanted and private.skip_reason(item) is None
 
     def _is_stored(self, bound: Bound) -> bool:
         return self.options.writes and not bound.beside
@@ -376,6 +377,7 @@ class Execution:
             self._publish_failure(bound, report, _first_line(call, report))
         if call.when == "call" or not report.passed:
             ended = Ended.of(report)
+            bound.no_outcome = why_no_outcome(report)
             attach(report, what_to_tell(bound, ended))
             ours = properties_of(bound, ended)
             for properties in (item.user_properties, report.user_properties):

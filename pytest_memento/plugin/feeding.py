@@ -14,6 +14,7 @@ from pytest_memento.claims import is_held
 from pytest_memento.errors import ResultNotLoadedError
 from pytest_memento.experiment import Standing, Status, find_hit
 from pytest_memento.inputs import Input
+from pytest_memento.plugin import private
 from pytest_memento.plugin.bound import BOUND, Bound
 from pytest_memento.plugin.claiming import SLICE, may_come_back
 from pytest_memento.plugin.distribution import colleagues
@@ -155,11 +156,17 @@ class Feeding:
 
     def _why_not_there(self, given: Input) -> str:
         """Say why there is no result, as far as it is for what was not there for it."""
-        bound = self._upstream.bound_of(given.key)
-        inner = bound.experiment.inputs if bound is not None else ()
-        lacks = (self._lack_of(each) for each in inner)
+        item = self._upstream.item_of(given.key)
+        if item is None:
+            return "has no result"
+        if (reason := private.skip_reason(item)) is not None:
+            return f"was skipped: {reason}"
+        bound = item.stash[BOUND]
+        lacks = (self._lack_of(each) for each in bound.experiment.inputs)
         lack = next((each for each in lacks if each is not None and not each.is_coming), None)
-        return f"was not run: {lack.text}" if lack is not None else "has no result"
+        if lack is not None:
+            return f"was not run: {lack.text}"
+        return bound.no_outcome or "has no result"  # how it has ended elsewhere, nobody knows
 
     def _standing(self, given: Input) -> Standing | None:
         """Return what the store knew of an input when the session began, if that was collected."""

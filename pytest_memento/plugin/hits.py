@@ -65,7 +65,7 @@ def is_hit(item: pytest.Item, bound: Bound) -> bool:
     """Whether the stored result of an item stands for a run of it; a skip comes first."""
     if bound.standing.status is not Status.CACHED or bound.beside is not None:
         return False
-    return not (has_skip_mark(item.iter_markers()) and private.skips(item))
+    return not (has_skip_mark(item.iter_markers()) and private.skip_reason(item) is not None)
 
 
 def make_hits(template: pytest.Function, bounds: Iterable[Bound]) -> Iterator[Hit]:

@@ -147,9 +147,10 @@ def id_escape(config: pytest.Config) -> Callable[[str], str]:
     return functools.partial(_ascii_escaped_by_config, config=config)
 
 
-def skips(item: pytest.Item) -> bool:
-    """Whether a mark skips an item: ``evaluate_skip_marks``."""
-    return evaluate_skip_marks(item) is not None
+def skip_reason(item: pytest.Item) -> str | None:
+    """Return for what a mark skips an item, if one does: ``evaluate_skip_marks``."""
+    skipped = evaluate_skip_marks(item)
+    return skipped.reason if skipped is not None else None
 
 
 class Probe:

@@ -38,6 +38,16 @@ class Ended(enum.Enum):
         return cls.PASSED if report.passed else cls.FAILED
 
 
+def why_no_outcome(report: pytest.TestReport) -> str:
+    """Say how an experiment ended that neither passed nor failed; empty for others."""
+    if not report.skipped:
+        return ""
+    if Ended.of(report) is Ended.XFAILED:
+        return f"xfailed: {report.wasxfail}".removesuffix(": ")
+    reason = report.longrepr[2] if isinstance(report.longrepr, tuple) else report.longreprtext
+    return f"was skipped: {reason.removeprefix('Skipped: ')}".removesuffix(": ")
+
+
 def what_to_tell(bound: Bound, ended: Ended) -> dict[str, Any]:
     """Return what the controller shows of an experiment."""
     told: dict[str, Any] = {

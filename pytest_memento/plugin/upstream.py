@@ -36,7 +36,7 @@ class Upstream:
         self.options = options
         self.has_inputs = False
         """Whether any experiment is given the result of another one."""
-        self._bounds: dict[Key, Bound] = {}
+        self._by_key: dict[Key, pytest.Item] = {}
         self._skipped: dict[str, str] = {}
         self._items: dict[str, list[pytest.Item]] = {}
         self._asking: list[pytest.Function] = []
@@ -45,7 +45,7 @@ class Upstream:
 
     def note(self, items: Sequence[pytest.Item]) -> None:
         """Note the items of a function: many, maybe, which nobody will ask for."""
-        self._bounds.clear()
+        self._by_key.clear()
         self.has_inputs |= any(item.stash[BOUND].experiment.inputs for item in items)
         if items:
             first = items[0].stash[BOUND]
@@ -56,12 +56,16 @@ class Upstream:
         """Note that the matrix of a function has skipped it."""
         self._skipped[name] = reason
 
+    def item_of(self, key: Key) -> pytest.Item | None:
+        """Return the item of an experiment, if it was collected."""
+        if not self._by_key:
+            self._by_key = {item.stash[BOUND].experiment.key: item for item in self.items()}
+        return self._by_key.get(key)
+
     def bound_of(self, key: Key) -> Bound | None:
         """Return what is known of an experiment, if it was collected."""
-        if not self._bounds:
-            bounds = (item.stash[BOUND] for item in self.items())
-            self._bounds = {bound.experiment.key: bound for bound in bounds}
-        return self._bounds.get(key)
+        item = self.item_of(key)
+        return item.stash[BOUND] if item is not None else None
 
     def find(
         self, wanted: ResultsOf, asking: pytest.Function, stand_in: StandIn | None

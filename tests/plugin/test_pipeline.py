@@ -323,6 +323,38 @@ def test_workers_that_wait_do_not_wait_for_each_other(
         )
 
 
+@pytest.mark.parametrize(
+    ("mark", "body", "reason"),
+    [
+        ("@pytest.mark.skip(reason='no GPU')", "pass", "was skipped: no GPU"),
+        ("", "pytest.skip('no GPU')", "was skipped: no GPU"),
+        ("@pytest.mark.xfail(reason='known')", "assert 0", "xfailed: known"),
+        ("@pytest.mark.xfail", "assert 0", "xfailed"),
+    ],
+)
+def test_what_needs_an_input_without_outcome(
+    pytester: pytest.Pytester, mark: str, body: str, reason: str
+) -> None:
+    pytester.makepyfile(
+        exp_a=f"""
+        import pytest
+        from pytest_memento import results_of
+        {mark}
+        @pytest.mark.memento(matrix={{"parameters": {{"x": [1]}}}})
+        def experiment_up(x):
+            {body}
+        @pytest.mark.memento(matrix={{"parameters": {{"up": results_of("::experiment_up")}}}})
+        def experiment_down(up): pass
+        @pytest.mark.memento(matrix={{"parameters": {{"down": results_of("::experiment_down")}}}})
+        def experiment_last(down): pass
+        """
+    )
+    result = pytester.runpytest("-rs")
+    lack = f"not run: its input exp_a.py::experiment_up?x=1? {reason}"
+    result.stdout.fnmatch_lines([f"SKIPPED *: {lack}"])
+    result.stdout.fnmatch_lines([f"SKIPPED *: not run: its input * was {lack}"])
+
+
 def test_joining_with_workers(pipeline: pytest.Pytester, notes: Notes, xdist: None) -> None:
     result = pipeline.runpytest_subprocess("-n2", "exp_evaluate.py")
     assert result.parseoutcomes() == {"passed": 19}

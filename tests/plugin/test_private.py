@@ -499,7 +499,7 @@ def test_renew_parameter_has_equal_values_set_up_anew(
 # -- running ---------------------------------------------------------------------------------------
 
 
-def test_skips_is_true_of_items_that_a_mark_skips(pytester: pytest.Pytester) -> None:
+def test_skip_reason_is_that_of_the_mark(pytester: pytest.Pytester) -> None:
     items = pytester.getitems(
         """
         import pytest
@@ -521,7 +521,10 @@ def test_skips_is_true_of_items_that_a_mark_skips(pytester: pytest.Pytester) -> 
     items[-1].add_marker(pytest.mark.skip(reason="added"))
     assert len(items) == 7
     for item in items:
-        assert private.skips(item) == item.name.startswith("test_yes"), item.name
+        is_skipped = private.skip_reason(item) is not None
+        assert is_skipped == item.name.startswith("test_yes"), item.name
+    assert private.skip_reason(items[2]) == "so"
+    assert private.skip_reason(items[-1]) == "added"
 
 
 PROBED = """

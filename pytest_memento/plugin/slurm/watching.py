@@ -224,7 +224,7 @@ class Watching(EndedBySignal):
         return (
             self.options.cache is not Cache.ONLY
             and runs(item, self.options)
-            and not private.skips(item)
+            and private.skip_reason(item) is None
         )
 
     def _chosen(self, items: Sequence[pytest.Item]) -> list[str]:
