@@ -11,13 +11,13 @@ it is computed to the code. So a change makes exactly those stale that depend on
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from pytest_memento.config import Config
 from pytest_memento.errors import MatrixError
 from pytest_memento.matrix.words import what
-from pytest_memento.record import Key, Plain, Value
+from pytest_memento.record import Key, Plain, Value, describe_config
 
 if TYPE_CHECKING:
     from pytest_memento.results import Result, Results
@@ -172,8 +172,45 @@ def results_of(
         known += each.__memento_inputs__(where)
     if not known:
         raise MatrixError("results_of was given no results: none is there, or none has passed")
+    _refuse_equal(known)
     plural = "" if len(known) == 1 else "s"
-    return ResultsOf(f"{len(known)} result{plural}", where, tuple(known))
+    return ResultsOf(f"{len(known)} result{plural}", where, tuple(told_apart(known)))
+
+
+def told_apart(inputs: Sequence[Input]) -> list[Input]:
+    """Return inputs of which settings count as well where they differ in nothing else."""
+    several: dict[tuple[str, str], list[Input]] = {}
+    for each in inputs:
+        several.setdefault((each.key.experiment, each.key.parameters), []).append(each)
+    return [
+        each if len(twins) == 1 else replace(each, has_twin=True, parts=_parts(each, twins))
+        for each in inputs
+        for twins in [several[each.key.experiment, each.key.parameters]]
+    ]
+
+
+def _parts(given: Input, twins: Sequence[Input]) -> dict[str, Plain]:
+    """Return what an input is told apart by from those that differ in settings."""
+    _, settings = describe_config(given.config, {}, {})
+    entries = {name: f"{OF_SETTING}{name}" for name in settings}
+    differ = {
+        f"settings.{name}": value
+        for name, value in settings.items()
+        if len({twin.made_from.get(entries[name]) for twin in twins}) > 1
+    }
+    return {**given.parts, **opened(differ)}
+
+
+def _refuse_equal(inputs: Sequence[Input]) -> None:
+    seen: dict[tuple[str, ...], Input] = {}
+    for each in inputs:
+        key = each.key
+        before = seen.setdefault((key.experiment, key.parameters, key.settings), each)
+        if before.key != key:
+            raise MatrixError(
+                f"results_of was given two results of {each.name}, computed by different code:"
+                " leave one out, as load_results without history=True does"
+            )
 
 
 def is_result(value: object) -> bool:

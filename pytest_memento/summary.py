@@ -28,6 +28,7 @@ class Row:
     :param runtime: seconds.
     :param memory: peak, in bytes.
     :param error: why it failed, in a line; empty if it did not.
+    :param settings: setting -> label of its value, of those that count.
     """
 
     labels: Mapping[str, str]
@@ -37,6 +38,12 @@ class Row:
     runtime: float | None = None
     memory: float | None = None
     error: str = ""
+    settings: Mapping[str, str] = field(default_factory=dict)
+
+    def labels_with(self, settings: Sequence[str]) -> Mapping[str, str]:
+        """Return the labels of parameters, and of some settings."""
+        known = {f"settings.{name}": self.settings.get(name, "") for name in settings}
+        return {**self.labels, **known} if known else self.labels
 
 
 @dataclass(frozen=True)
@@ -59,9 +66,9 @@ class _Column:
 def lines(rows: Sequence[Row], width: int) -> Iterator[str]:
     """Yield the table.
 
-    Parameters, status, results, metrics, runtime and memory. Where there is not enough room,
-    memory is left out, then metrics and results, first those that are the same in all rows, from
-    the last one on, then such parameters; a line names them.
+    Parameters, settings that differ, status, results, metrics, runtime and memory. Where there is
+    not enough room, memory is left out, then metrics and results, first those that are the same in
+    all rows, from the last one on, then such parameters; a line names them.
 
     :param width: of the terminal, in cells.
     """
@@ -82,9 +89,10 @@ def lines(rows: Sequence[Row], width: int) -> Iterator[str]:
 
 
 def _columns(rows: Sequence[Row]) -> Iterator[_Column]:
-    names = _names([row.labels for row in rows])
+    told = _told_apart(rows)
+    names = _names(told)
     for name in names:
-        cells = tuple(row.labels.get(name, "") for row in rows)
+        cells = tuple(labels.get(name, "") for labels in told)
         is_same = len(set(cells)) == 1 and len(rows) > 1
         yield _Column(name, cells, 1 if is_same else 0)
     yield _Column("status", tuple(row.ended for row in rows), 0)
@@ -107,6 +115,13 @@ def _rank(cells: Sequence[str], rank: int) -> int:
     return rank + 1_000 if len(cells) > 1 and len({*cells} - {""}) < 2 else rank
 
 
+def _told_apart(rows: Sequence[Row]) -> list[Mapping[str, str]]:
+    """Return the labels of each, with those of the settings that are not the same in all."""
+    names = _names([row.settings for row in rows])
+    differ = [name for name in names if len({row.settings.get(name) for row in rows}) > 1]
+    return [row.labels_with(differ) for row in rows]
+
+
 def _names(mappings: Sequence[Mapping[str, object]]) -> list[str]:
     return list(dict.fromkeys(name for mapping in mappings for name in mapping))
 
@@ -127,8 +142,9 @@ def causes(rows: Sequence[Row]) -> Iterator[str]:
 
     :param rows: all experiments of one function, also those that did not fail.
     """
-    every = [row.labels for row in rows]
-    found = by_cause((row.error, row.labels) for row in rows if row.error)
+    every = _told_apart(rows)
+    pairs = zip(rows, every, strict=True)
+    found = by_cause((row.error, labels) for row, labels in pairs if row.error)
     for error, failed in found[:_MOST_CAUSES]:
         yield f"{len(failed)} x {one_line(error, _LONGEST)} ({explain(failed, every)})"
     if (more := len(found) - _MOST_CAUSES) > 0:

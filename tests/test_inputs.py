@@ -12,6 +12,7 @@ from pytest_memento import MatrixError, results_of
 from pytest_memento.config import Config
 from pytest_memento.experiment import Experiment, experiments_of
 from pytest_memento.fingerprint import digest_value
+from pytest_memento.inputs import told_apart
 from pytest_memento.labels import label
 from pytest_memento.matrix import Choice, expand
 from pytest_memento.record import Value
@@ -53,8 +54,20 @@ def test_those_that_differ_in_settings_alone() -> None:
     both = experiments([{**MATRIX, "settings": {"s": s}} for s in (1, 2)])
     first, _, twin, _ = (each.as_input() for each in both)
     assert digest_value(first) == digest_value(twin)
-    with_twin = [type(each)(**{**vars(each), "has_twin": True}) for each in (first, twin)]
+    with_twin = told_apart([first, twin])
     assert digest_value(with_twin[0]) != digest_value(with_twin[1])
+    assert [each.parts for each in with_twin] == [{"x": 1, "settings.s": s} for s in (1, 2)]
+
+
+def test_settings_count_for_those_that_differ_in_them_only() -> None:
+    settings = [{"s": 1, "same": 0}, {"s": 2, "same": 0}]
+    several = [
+        each.as_input() for each in experiments([{**MATRIX, "settings": s} for s in settings])
+    ]
+    assert told_apart(several[:2]) == several[:2]
+    first, second, twin = told_apart(several[:3])
+    assert second == several[1]
+    assert (first.parts, twin.parts) == ({"x": 1, "settings.s": 1}, {"x": 1, "settings.s": 2})
 
 
 def test_what_it_is_told_apart_by() -> None:

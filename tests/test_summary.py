@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import product
 
 import pytest
@@ -95,6 +96,19 @@ def test_a_table_has_results_and_metrics_as_columns() -> None:
         "1  passed  0.5  0.1235  1e+09      2.50s    1.2 kB",
         "2  failed",
     ]
+
+
+def test_settings_that_differ_are_beside_the_parameters() -> None:
+    settings = [{"n": "5", "seed": "0"}, {"n": "10", "seed": "0"}, {"seed": "0"}]
+    found = [Row({"x": "1"}, "passed", settings=each) for each in settings]
+    assert list(lines(found, 80)) == [
+        "x  settings.n  status  runtime  memory",
+        "1  5           passed",
+        "1  10          passed",
+        "1              passed",
+    ]
+    found[1] = replace(found[1], error="Error: too many")
+    assert list(causes(found)) == ["1 x Error: too many (1 of 1 with settings.n=10)"]
 
 
 def test_what_does_not_fit_is_left_out_by_name() -> None:

@@ -215,14 +215,22 @@ class Reporting:
             texts, numbers = known.get("result", {}), known.get("metrics", {})
             return Row(
                 known["labels"], status, texts, numbers, runtime, memory,
-                known.get("error", ""),
+                known.get("error", ""), known["settings"],
             )  # fmt: skip
         record = self.options.store.read(known["experiment"], known["stem"], Outcome.PASSED)
         if record is None:
             return Row({}, known["ended"], runtime=runtime)
         labels = shown_labels(record.parameters, record.inputs)
         result = {name: value.label for name, value in record.result.items()}
-        return Row(labels, known["ended"], result, record.metrics, runtime, record.memory)
+        settings = {
+            name: value.label
+            for name, value in record.settings.items()
+            if name not in record.untracked
+        }
+        return Row(
+            labels, known["ended"], result, record.metrics, runtime, record.memory,
+            settings=settings,
+        )  # fmt: skip
 
 
 def lacking(several: Iterable[Sequence[str]]) -> Iterator[str]:

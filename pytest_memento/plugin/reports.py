@@ -11,7 +11,9 @@ from typing import Any
 import pytest
 
 from pytest_memento import metrics
+from pytest_memento.config import Config
 from pytest_memento.experiment import Experiment
+from pytest_memento.labels import label
 from pytest_memento.plugin.bound import Bound
 from pytest_memento.record import Outcome, describe_config, shown_labels
 
@@ -62,6 +64,7 @@ def what_to_tell(bound: Bound, ended: Ended) -> dict[str, Any]:
             told["where"] = bound.where
     else:
         told["labels"] = _encodable(_labels(bound.experiment))
+        told["settings"] = _encodable(_settings(bound.experiment.case.config))
         if bound.on_record is not None:
             told["record"] = [bound.experiment.key.stem, bound.on_record.value]
     if bound.lacks[0]:
@@ -168,6 +171,11 @@ def _labels(experiment: Experiment) -> Mapping[str, str]:
         return case.labels
     parameters, _ = describe_config(case.config, case.labels, {})
     return shown_labels(parameters, experiment.given)
+
+
+def _settings(config: Config) -> Mapping[str, str]:
+    counting = (name for name in config.settings if name not in config.untracked)
+    return {name: label(config.settings[name]) for name in counting}
 
 
 def _encodable(texts: Mapping[str, str]) -> dict[str, str]:

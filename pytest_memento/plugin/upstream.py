@@ -6,9 +6,7 @@ that by then, it is collected at once, in the nodes that pytest itself makes or 
 
 from __future__ import annotations
 
-import dataclasses
 import os
-from collections import Counter
 from collections.abc import Generator, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -19,7 +17,7 @@ from pytest_memento.config import nearest
 from pytest_memento.errors import MatrixError
 from pytest_memento.experiment import Experiment
 from pytest_memento.fingerprint import StandIn
-from pytest_memento.inputs import Input, ResultsOf
+from pytest_memento.inputs import Input, ResultsOf, told_apart
 from pytest_memento.matrix import matching
 from pytest_memento.plugin import private
 from pytest_memento.plugin.bound import BOUND, Bound
@@ -79,7 +77,7 @@ class Upstream:
         self._asking.append(asking)
         try:
             experiments = [i.stash[BOUND].experiment for i in self._items_of(wanted, asking)]
-            return list(_inputs(experiments, wanted, stand_in))
+            return _inputs(experiments, wanted, stand_in)
         except MatrixError as error:
             raise MatrixError(f"{wanted!r}: {error}") from None
         finally:
@@ -236,14 +234,11 @@ def _leads_to(node: pytest.Item | pytest.Collector, path: Path) -> bool:
 
 def _inputs(
     experiments: Sequence[Experiment], wanted: ResultsOf, stand_in: StandIn | None
-) -> Iterator[Input]:
+) -> list[Input]:
     by_case = {id(each.case): each for each in experiments}
     cases = [each.case for each in experiments]
     if wanted.where is not None:
         cases = matching(cases, wanted.where, stand_in=stand_in)
         if not cases:
             raise MatrixError(f"none of {len(experiments)} configurations is one of 'where'")
-    twins = Counter(case.fingerprint[0] for case in cases)
-    for case in cases:
-        made = by_case[id(case)].as_input()
-        yield dataclasses.replace(made, has_twin=twins[case.fingerprint[0]] > 1)
+    return told_apart([by_case[id(case)].as_input() for case in cases])

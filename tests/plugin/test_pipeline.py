@@ -853,8 +853,57 @@ def test_results_are_of_two_settings(pytester: pytest.Pytester) -> None:
             return a
         """,
     )
-    assert pytester.runpytest().parseoutcomes() == {"passed": 4}
+    result = pytester.runpytest()
+    assert result.parseoutcomes() == {"passed": 4}
+    result.stdout.fnmatch_lines(
+        [
+            "x  settings.s  status  result*",
+            "1  10          passed  10 *",
+            "1  20          passed  20 *",
+            "a.x  a.settings.s  status  result*",
+            "1    10            passed  10 *",
+            "1    20            passed  20 *",
+        ]
+    )
     assert sorted(r.value for r in load_results("exp_b.py")) == [10, 20]
+    assert len(load_results("exp_b.py").where(**{"a.settings.s": 10})) == 1
+
+
+def test_stored_results_are_told_apart(pytester: pytest.Pytester) -> None:
+    source = """
+        matrix = {{"parameters": {{"x": [1, 2]}}, "settings": {{"s": {s}}}}}
+        def experiment(x, s):
+            return {code}
+    """
+    for s, code in ((10, "x * s"), (20, "x * s"), (20, "x + s")):
+        pytester.makepyfile(exp_a=source.format(s=s, code=code))
+        assert pytester.runpytest().parseoutcomes() == {"passed": 2}
+    pytester.makepyfile(
+        exp_b="""
+        from pytest_memento import load_results, results_of
+        several = load_results("exp_a.py", history=True)
+        chosen = [result for result in several if result.value in WHICH]
+        matrix = {"parameters": {"a": results_of(chosen)}}
+        def experiment(a):
+            return a
+        """
+    )
+    path = pytester.path / "exp_b.py"
+    source = path.read_text()
+    path.write_text(source.replace("WHICH", "(10, 20, 40, 22)"))
+    result = pytester.runpytest("exp_b.py")
+    result.stdout.fnmatch_lines(
+        [
+            "*results_of was given two results of exp_a.py::experiment?x=2?, computed by different"
+            " code: leave one out, as load_results without history=True does"
+        ]
+    )
+    path.write_text(source.replace("WHICH", "(10, 20, 40)"))
+    result = pytester.runpytest("exp_b.py")
+    assert result.parseoutcomes() == {"passed": 4}
+    result.stdout.fnmatch_lines(
+        ["a.x  a.settings.s *", "1    10 *", "2    10 *", "1    20 *", "2    20 *"]
+    )
 
 
 def test_a_fixture_of_wider_scope_may_ask_for_it(pytester: pytest.Pytester) -> None:
