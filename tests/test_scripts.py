@@ -295,6 +295,20 @@ def test_what_workers_cannot_store(project: Project, xdist: None) -> None:
     assert "memento: failed: x=1: the result cannot be stored: cannot pickle" in shown
 
 
+def test_a_breakpoint_in_a_worker(project: Project, xdist: None) -> None:
+    project.write(
+        "run.py",
+        """
+        from pytest_memento import Memento
+        def experiment(x):
+            breakpoint()
+        Memento(experiment, num_workers=2).run({"parameters": {"x": [1]}})
+        """,
+    )
+    shown = project.python("run.py")
+    assert "failed: x=1: RuntimeError: breakpoint() has no terminal in a worker: run with" in shown
+
+
 def test_a_module_that_runs_while_it_is_imported(project: Project, xdist: None) -> None:
     project.write(
         "exp_eager.py",

@@ -36,9 +36,10 @@ private         everything of pytest or xdist that is not public
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Generator, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import pytest
 
@@ -177,6 +178,13 @@ def _take(config: pytest.Config, left: Path) -> None:
     except MementoError as error:
         refuse(config, str(error))
         config.pluginmanager.register(Nothing(), "memento-nothing")
+    if not os.environ.get("PYTHONBREAKPOINT"):
+        sys.breakpointhook = _without_debugger
+
+
+def _without_debugger(*args: Any, **kwargs: Any) -> NoReturn:  # noqa: ARG001
+    """Say what to do, where the debugger would have ended with ``BdbQuit``."""
+    raise RuntimeError("breakpoint() has no terminal in a worker: run with workers=1 to debug")
 
 
 Named = tuple[str, object]

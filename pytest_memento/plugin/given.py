@@ -9,9 +9,8 @@ from __future__ import annotations
 import shutil
 import tempfile
 import types
-from collections import Counter
 from collections.abc import Hashable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,7 +19,7 @@ import pytest
 from pytest_memento.errors import FingerprintError, MatrixError, MementoError
 from pytest_memento.experiment import Experiment
 from pytest_memento.fingerprint import digest_value
-from pytest_memento.inputs import Input, ResultsOf
+from pytest_memento.inputs import Input, ResultsOf, told_apart
 from pytest_memento.labels import quoted, short
 from pytest_memento.loaded import Loaded
 from pytest_memento.matrix import Case, Expansion
@@ -133,10 +132,7 @@ class Given:
         known = {str(name): places for name, places in self.places.items()}
         if wanted.known is not None or wanted.target not in known:
             return known_inputs(wanted)
-        experiments = [self.experiments[place] for place in known[wanted.target]]
-        twins = Counter(each.key.parameters for each in experiments)
-        made = [each.as_input() for each in experiments]
-        return [replace(each, has_twin=twins[each.key.parameters] > 1) for each in made]
+        return told_apart([self.experiments[place].as_input() for place in known[wanted.target]])
 
     def leave_for_workers(self, config: pytest.Config, missing: int) -> None:
         """Write down what workers need; have no more of them than there is to do.
