@@ -35,6 +35,7 @@ from pytest_memento.processors import usable
 from pytest_memento.providers import NotificationProvider
 from pytest_memento.record import Outcome
 from pytest_memento.results import Result, Results
+from pytest_memento.summary import lacks
 
 if TYPE_CHECKING:
     from pytest_memento.plugin.calling import Outcome as Ended
@@ -375,8 +376,8 @@ class _Session:
             shown.say(f"memento: failed: {label_}: {error}")
         if len(outcome.errors) > _MOST_FAILURES:
             shown.say(f"memento: ... and {len(outcome.errors) - _MOST_FAILURES} more")
-        for lack, number in Counter(outcome.lacks.values()).most_common(_MOST_FAILURES):
-            shown.say(f"memento: not run: {number} x {lack}")
+        for text in lacks(outcome.lacks.values()):
+            shown.say(f"memento: {text}")
         shown.say(f"memento: {total} experiment{plural}: {words} in {duration(seconds)}")
         shown.close()
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -149,3 +149,25 @@ def causes(rows: Sequence[Row]) -> Iterator[str]:
         yield f"{len(failed)} x {one_line(error, _LONGEST)} ({explain(failed, every)})"
     if (more := len(found) - _MOST_CAUSES) > 0:
         yield f"... and {more} more causes"
+
+
+def lacks(several: Iterable[Sequence[str]]) -> Iterator[str]:
+    """Yield what was not run for inputs that are not there: what is most frequent.
+
+    >>> kind = "its input exp was skipped: no GPU"
+    >>> list(lacks((f"its input exp[x={x}] was skipped: no GPU", kind) for x in (1, 1, 2)))
+    ['not run: 3 x its input exp was skipped: no GPU (2 inputs)']
+
+    :param several: of each, what is lacking, and the same of all inputs of that experiment.
+    """
+    found: dict[str, list[str]] = {}
+    for text, kind in several:
+        found.setdefault(kind, []).append(text)
+    ordered = sorted(found.items(), key=lambda each: (-len(each[1]), each[0]))
+    for kind, texts in sorted(ordered[:_MOST_CAUSES]):
+        inputs = len({*texts})
+        shown = texts[0] if inputs == 1 else f"{kind} ({inputs} inputs)"
+        yield f"not run: {len(texts)} x {shown}"
+    if rest := [texts for _, texts in ordered[_MOST_CAUSES:]]:
+        plural = "" if len(rest) == 1 else "s"
+        yield f"not run: {sum(map(len, rest))} for {len(rest)} more cause{plural}"

@@ -7,7 +7,7 @@ from itertools import product
 
 import pytest
 
-from pytest_memento.summary import Row, causes, lines
+from pytest_memento.summary import Row, causes, lacks, lines
 
 
 def grid(**values: list[object]) -> list[dict[str, str]]:
@@ -84,6 +84,15 @@ def test_experiments_whose_parameters_are_not_known() -> None:
     assert list(causes([*found, Row({}, "cached")])) == [
         "6 x OutOfMemory: 512 GB (6 of 6 with batch=512)"
     ]
+
+
+def test_what_was_not_run_by_what_is_lacking() -> None:
+    several = [(f"its input f[x={n}] failed: {n}", f"its input f failed: {n}") for n in range(12)]
+    found = list(lacks([*several, *several, ("its input g has no result", "of all")]))
+    assert found[0] == "not run: 2 x its input f[x=0] failed: 0"
+    assert len(found) == 11
+    assert found[-1] == "not run: 5 for 3 more causes"
+    assert list(lacks([])) == []
 
 
 def test_a_table_has_results_and_metrics_as_columns() -> None:

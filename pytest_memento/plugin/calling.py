@@ -89,7 +89,8 @@ class Outcome:
     :param experiments: in matrix order.
     :param ends: position -> how it ended.
     :param errors: position -> why it failed, in a line.
-    :param lacks: position -> which input was not there, for which it was not run.
+    :param lacks: position -> which input was not there, for which it was not run, and the same of
+        all inputs of that experiment.
     :param standings: what the store knew of each before.
     :param interrupted: by what, where that was no failure.
     :param signal: that was to end this process.
@@ -102,7 +103,7 @@ class Outcome:
     experiments: Sequence[Experiment] = ()
     ends: dict[int, Ended] = field(default_factory=dict)
     errors: dict[int, str] = field(default_factory=dict)
-    lacks: dict[int, str] = field(default_factory=dict)
+    lacks: dict[int, Sequence[str]] = field(default_factory=dict)
     standings: list[Standing] = field(default_factory=list)
     interrupted: BaseException | None = None
     signal: int = 0
@@ -199,7 +200,7 @@ class _Caller:
             return
         position, ended = known["position"], Ended(known["ended"])
         if "lacks" in known:
-            self.outcome.lacks[position] = known["lacks"][0]
+            self.outcome.lacks[position] = known["lacks"]
             return
         self.outcome.ends[position] = ended
         self.outcome.errors.pop(position, None)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import pytest
@@ -190,7 +190,7 @@ class Reporting:
         for name, runs in by_experiment.items():
             of_which = f" of {name}" if len(by_experiment) > 1 else ""
             yield from (f"failures{of_which}: {cause}" for cause in self._causes(runs))
-        yield from lacking(k["lacks"] for k in self.ended.values() if "lacks" in k)
+        yield from summary.lacks(k["lacks"] for k in self.ended.values() if "lacks" in k)
 
     def _table(self, runs: Sequence[Mapping[str, Any]], width: int) -> Iterator[str]:
         most = len(runs) if self.config.get_verbosity() > 1 else _MOST_ROWS
@@ -231,20 +231,6 @@ class Reporting:
             labels, known["ended"], result, record.metrics, runtime, record.memory,
             settings=settings,
         )  # fmt: skip
-
-
-def lacking(several: Iterable[Sequence[str]]) -> Iterator[str]:
-    """Yield what was not run for inputs that are not there, by their experiment where they differ.
-
-    :param several: of each, what is lacking, and the same of all inputs of that experiment.
-    """
-    by_kind: dict[str, list[str]] = defaultdict(list)
-    for text, kind in several:
-        by_kind[kind].append(text)
-    for kind, texts in sorted(by_kind.items()):
-        inputs = len({*texts})
-        shown = texts[0] if inputs == 1 else f"{kind} ({inputs} inputs)"
-        yield f"not run: {len(texts)} x {shown}"
 
 
 def _rank(known: Mapping[str, Any]) -> tuple[int, int]:
