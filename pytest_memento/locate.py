@@ -7,8 +7,9 @@ Files and sections are those that pytest reads (its documentation, "Configuratio
 from __future__ import annotations
 
 import os
+import stat
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -40,8 +41,7 @@ def locate(start: Path) -> Place:
     """
     if chosen := os.environ.get(ENVIRONMENT):
         return Place(Path.cwd() / _expanded(chosen))
-    for directory in (start, *start.parents):
-        settings = _settings(directory)
+    for directory, settings in _above(start):
         place = directory / _store_of(settings or {})
         if place.is_dir():
             return Place(place, directory)
@@ -58,14 +58,33 @@ def place_for(start: Path) -> Place:
     """
     if os.environ.get(ENVIRONMENT):
         return locate(start)
-    every = (start, *start.parents)
-    for directory in every:
-        settings = _settings(directory)
+    for directory, settings in _above(start):
         place = directory / _store_of(settings or {})
         if settings is not None or place.is_dir():
             return Place(place, directory)
+    every = (start, *start.parents)
     root = next((each for each in every if (each / "setup.py").exists()), start)
     return Place(root / _store_of({}), root)
+
+
+def _above(start: Path) -> Iterator[tuple[Path, Mapping[str, Any] | None]]:
+    """Yield a directory and those above it, with pytest's settings in each.
+
+    Where anybody may write, as in ``/tmp``, somebody else's store may lie, whose results are code:
+    such a directory counts if it has settings only.
+    """
+    for directory in (start, *start.parents):
+        settings = _settings(directory)
+        if settings is not None or directory == start or not _is_anyones(directory):
+            yield directory, settings
+
+
+def _is_anyones(directory: Path) -> bool:
+    try:
+        mode = directory.stat().st_mode
+    except OSError:
+        return False
+    return bool(mode & stat.S_ISVTX and mode & stat.S_IWOTH)
 
 
 def _store_of(settings: Mapping[str, Any]) -> Path:

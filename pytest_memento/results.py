@@ -462,7 +462,8 @@ def load_results(
 
     :param path: an experiment file, a directory, ``file.py::function``, or a test id; by default
         all.
-    :param store: the store's directory; by default it is found as pytest would find it.
+    :param store: the store's directory; by default that of the nearest directory above that has
+        one, but for those where anybody may write, such as ``/tmp``.
     :param history: everything that is stored instead, newest last.
     :param commit: what was computed at a git commit instead, by the start of its hash: of each
         configuration the newest run. Whether files differed from the commit is in

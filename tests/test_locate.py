@@ -78,6 +78,18 @@ def test_a_new_store_is_where_pytest_would_have_it(tmp_path: Path) -> None:
     assert place_for(project / "scripts").store == project / "scripts/.pytest_cache/memento"
 
 
+def test_a_directory_that_anybody_may_write_to_is_passed_over(tmp_path: Path) -> None:
+    store = tmp_path / ".pytest_cache/memento"
+    store.mkdir(parents=True)
+    tmp_path.chmod(0o1777)
+    with pytest.raises(StoreError, match="no store found"):
+        locate(tmp_path / "mine")
+    assert place_for(tmp_path / "mine").store == tmp_path / "mine/.pytest_cache/memento"
+    assert locate(tmp_path).store == place_for(tmp_path).store == store
+    (tmp_path / "pytest.ini").write_text("[pytest]\n")
+    assert locate(tmp_path / "mine").store == place_for(tmp_path / "mine").store == store
+
+
 def test_a_new_store_without_settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "setup.py").touch()
     assert place_for(tmp_path / "a/b").store == tmp_path / ".pytest_cache/memento"
