@@ -6,7 +6,7 @@ from pytest_memento.fingerprint.arrays import Parts
 from pytest_memento.fingerprint.code import Code, Codebase
 from pytest_memento.fingerprint.functions import Digest, digest_text
 from pytest_memento.fingerprint.living import is_living
-from pytest_memento.fingerprint.modules import is_own, spec_of
+from pytest_memento.fingerprint.modules import Script, is_own, spec_of
 from pytest_memento.fingerprint.values import StandIn, digest_named, digest_value, parts_of
 
 __all__ = [
@@ -14,6 +14,7 @@ __all__ = [
     "Codebase",
     "Digest",
     "Parts",
+    "Script",
     "StandIn",
     "digest_named",
     "digest_text",

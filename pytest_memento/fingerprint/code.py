@@ -11,6 +11,8 @@ only shows when the code runs (``getattr`` with a computed name, say) is not see
 
 from __future__ import annotations
 
+import ast
+import os
 import sys
 import types
 from collections.abc import Callable, Iterable, Mapping
@@ -20,7 +22,7 @@ from types import MappingProxyType
 
 from pytest_memento.errors import FingerprintError
 from pytest_memento.fingerprint.definitions import Definitions, Part
-from pytest_memento.fingerprint.effects import Imports
+from pytest_memento.fingerprint.effects import Imports, is_told
 from pytest_memento.fingerprint.functions import (
     Digest,
     digest_function,
@@ -32,14 +34,16 @@ from pytest_memento.fingerprint.living import (
     Finding,
     class_findings,
     closure_findings,
+    data_of,
     function_findings,
+    has_digest,
     imports_of,
     is_living,
     source_says,
     value_findings,
 )
 from pytest_memento.fingerprint.meaning import Definition, External, Meanings, Target, Whole
-from pytest_memento.fingerprint.modules import Module, Modules, Read
+from pytest_memento.fingerprint.modules import Module, Modules, Read, Script
 from pytest_memento.fingerprint.scopes import Import, scan
 from pytest_memento.pause import without_gc
 
@@ -64,7 +68,7 @@ class Codebase:
     Make a new one for each session: it does not notice edits.
 
     :param root: the project; below it, modules are told apart by where they are.
-    :param main: the file that runs as a script, if experiments are taken from what is loaded.
+    :param script: the file that runs as a script, if experiments are taken from what is loaded.
     :param read: returns the source of a file.
     :param is_live: whether experiments are taken from what is loaded, and not found by import: then
         a name of a module may have become something else than its source says.
@@ -74,11 +78,11 @@ class Codebase:
         self,
         root: Path | None = None,
         *,
-        main: Path | None = None,
+        script: Script | None = None,
         read: Read = Path.read_bytes,
         is_live: bool = False,
     ) -> None:
-        self.meanings = Meanings(Modules(root or Path.cwd(), main, read))
+        self.meanings = Meanings(Modules(root or Path.cwd(), script, read))
         self._is_live = is_live
         self._readers = [_Reader.of(self.meanings, annotated=each) for each in (False, True)]
 
@@ -111,6 +115,7 @@ class Codebase:
             for reader in self._readers:
                 walk = _Walk(reader, source)
                 if not is_named and isinstance(function, types.FunctionType):
+                    walk.outer = _outer_of(function)
                     self._start_apart(walk, function)
                 elif not (source and self._start(walk, source, path, is_apart)):
                     self._start_at(walk, function, is_apart)
@@ -164,6 +169,9 @@ class Codebase:
         value = _code_of(given)
         if is_living(given) or is_living(value):
             self._start_living(walk, given if is_living(given) else value)
+            return
+        if isinstance(value, types.FunctionType) and walk.outer == _outer_of(value) is not None:
+            self._start_apart(walk, value)  # the experiment is from there, and it counts by itself
             return
         name, file = module_name(value), _file_of(value)
         module = self._read(file, name)
@@ -238,22 +246,31 @@ class Codebase:
                 found = True
                 if isinstance(value, types.FunctionType):
                     self._start_apart(walk, value)
+                elif isinstance(value, type) and walk.is_changed_by_script(target):
+                    self._take(walk, value_findings(f"{name} (now)", data_of(value)))
                 else:
                     self._take(walk, value_findings(f"{name} (now)", value))
         return found
 
     def _now(self, target: Definition) -> object:
         """Return what a name of a module stands for now, if the module is loaded."""
-        modules = self.meanings.modules
-        name = "__main__" if target.module.path == modules.main else target.module.name
-        loaded = sys.modules.get(name)
+        script, path = self.meanings.modules.script, target.module.path
+        if script is not None and path == script.path:
+            return script.names.get(target.name, _UNKNOWN)
+        loaded = sys.modules.get(target.module.name)
         file = getattr(loaded, "__file__", None)
-        if loaded is None or not isinstance(file, str) or Path(file) != target.module.path:
+        if loaded is None or not isinstance(file, str) or os.path.abspath(file) != str(path):
             return _UNKNOWN
         return vars(loaded).get(target.name, _UNKNOWN)
 
 
 _UNKNOWN = object()
+
+
+def _outer_of(function: types.FunctionType) -> tuple[str, str] | None:
+    """Return the module and the name of the function that one was made in, if it was in one."""
+    outer, _, inner = function.__qualname__.partition(".<locals>")
+    return (module_name(function), outer) if inner else None
 
 
 def _part_of_function(
@@ -296,13 +313,17 @@ class _Walk:
     """One walk from where an experiment starts to all that it uses.
 
     :param home: the module of the experiment.
+
+    ``outer`` is the function that the experiment was made in, if it was in one.
     """
 
     def __init__(self, reader: _Reader, home: Module | None) -> None:
         self.definitions = reader.definitions
         self.reads_annotations = False
+        self.outer: tuple[str, str] | None = None
         self._meanings = reader.definitions.meanings
-        self._main = self._meanings.modules.main
+        script = self._meanings.modules.script
+        self._main = script.path if script is not None else None
         self._imports = reader.imports
         self._home = home
         self._packages: set[str] = set()
@@ -312,6 +333,7 @@ class _Walk:
         self._added: set[Part] = set()
         self._touched: set[Module] = set()
         self._effects: dict[Definition, list[Part]] = {}
+        self._told: set[Definition] = set()
         self._met: dict[tuple[int, str], object] = {}
         self._looked_at: set[Target] = set()
 
@@ -330,9 +352,26 @@ class _Walk:
     def says(self, target: Definition, value: object) -> bool:
         """Tell whether the source of a name says all of what it stands for now."""
         is_main = target.module.path == self._main
-        if target in self._effects and not is_main and not isinstance(value, types.FunctionType):
-            return True  # what importing the modules does to it counts anyway
+        if target in self._effects:
+            if target in self._told and has_digest(value):
+                return False
+            if not is_main and not isinstance(value, types.FunctionType):
+                return True  # what importing the modules does to it counts anyway
+        elif self.is_changed_by_script(target) and has_digest(value):
+            return False
+        statements = [unit.statement for unit in target.module.bindings.get(target.name, ())]
+        made = [each for each in statements if isinstance(each, ast.Assign | ast.AnnAssign)]
+        if any(self._imports.is_told(target.module, each) for each in made):
+            return not any(map(is_told, made)) and not has_digest(value)
         return source_says(target.module, target.name, value, is_main=is_main)
+
+    def is_changed_by_script(self, target: Definition) -> bool:
+        """Tell whether a script has changed something, and not the experiment that uses it."""
+        module = self._meanings.modules.script_read
+        if module is None or target not in self._imports.done_apart(module):
+            return False
+        used = (each for each in self._seen if isinstance(each, Definition))
+        return not any(target in self._imports.changed_by(each) for each in used)
 
     def reach(self, target: Target) -> None:
         """Come to something that is used."""
@@ -371,6 +410,7 @@ class _Walk:
         self._touched |= self._imports.reached(module)
         effects = self._imports.effects(module)
         self._add_all(effects.unknown)
+        self._told |= effects.told
         for target, parts in effects.on.items():
             self._effects.setdefault(target, []).extend(parts)
             if target in self._seen:

@@ -22,6 +22,7 @@ from pytest_memento.fingerprint.scopes import (
     Names,
     Read,
     chain_of,
+    sets_something,
     start_of,
 )
 from pytest_memento.fingerprint.syntax import FUNCTIONS
@@ -32,6 +33,10 @@ _Code: TypeAlias = ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef
 _SUBCLASSES = frozenset({"__subclasses__"})
 _ANY_NAME = frozenset({"globals", "locals", "vars", "exec", "eval"})
 """Builtins that may bind any name of the module."""
+_TOLD = frozenset(
+    {"parse_args", "parse_known_args", "parse_intermixed_args", "argv", "environ", "getenv"}
+)
+"""Names by which a program is told something that its source does not say."""
 _CONSTRUCTORS = frozenset({"__new__", "__init__", "__post_init__"})
 _REPORTS = frozenset({"logging", "loguru", "time", "tqdm", "warnings"})
 """Packages of which calls tell people something."""
@@ -46,11 +51,13 @@ class Effects:
     """What importing a module does beside binding its names.
 
     :param on: what it changes -> by which code.
+    :param told: what it changes to something that the program is told, as on the command line.
     :param unknown: code that changes what is not the user's, or nobody knows what.
     :param derived: classes that do not know their subclasses -> these, for ``__subclasses__``.
     """
 
     on: dict[Definition, list[Part]] = field(default_factory=dict)
+    told: set[Definition] = field(default_factory=set)
     unknown: list[Part] = field(default_factory=list)
     derived: dict[Definition, list[Unit]] = field(default_factory=dict)
 
@@ -70,9 +77,11 @@ class Imports:
         self._changed: dict[_Place, frozenset[Target]] = {}
         self._itself: dict[_Place, set[Definition]] = {}
         self._leads: dict[_Place, frozenset[_Place]] = {}
-        self._others: dict[_Place, bool] = {}
+        self._others: dict[tuple[_Place, bool], bool] = {}
         self._bound: dict[_Place, frozenset[_Place]] = {}
         self._watching: dict[_Place, bool] = {}
+        self._told: dict[_Place, bool] = {}
+        self._apart: dict[Module, frozenset[Definition]] = {}
 
     def reached(self, module: Module) -> frozenset[Module]:
         """Return a module and all that importing it imports of the user's modules."""
@@ -101,6 +110,7 @@ class Imports:
             for each in self.reached(module):
                 part = self._own_effects(each)
                 whole.unknown += part.unknown
+                whole.told |= part.told
                 for target, parts in part.on.items():
                     whole.on.setdefault(target, []).extend(parts)
             if any(each.has_subclasses for each in self.reached(module)):
@@ -130,30 +140,74 @@ class Imports:
         called = list(self._called(module, names))
         changed = {t for read in names.changes for t in self._resolve(module, read)}
         changed |= {t for code in called for t in self.changed_by(code)}
-        is_unknown = (not changed and self._is_bare_call(module, statement)) or (
+        has_results = module.since is not None and (statement.end_lineno or 0) >= module.since
+        is_bare = not changed and not has_results and self._is_bare_call(module, statement)
+        is_unknown = is_bare or (
             not isinstance(statement, (*FUNCTIONS, ast.ClassDef))
-            and self._sets_up_others(module, names, called)
+            and self._sets_up_others(module, names, called, by_name=has_results)
         )
         changed |= {inner for t in changed for inner in self._behind(t)}
-        is_unknown |= any(isinstance(t, (External, Whole)) for t in changed)
+        if not (has_results and isinstance(statement, ast.Expr)):
+            is_unknown |= any(isinstance(t, (External, Whole)) for t in changed)
         used = {*self._registers(module, statement)}
         used |= {*self._changed_by_methods(module, statement, names)}
         # What a decorator does to others is mostly done when the function is called.
         changed |= used | {inner for t in used for inner in self._behind(t)}
-        for target in _named(changed) - {
-            Definition(module, name) for name in _defined_by(statement)
-        }:
+        others = _named(changed) - {Definition(module, name) for name in _defined_by(statement)}
+        for target in others:
             self._add_effect(module, unit, effects.on.setdefault(target, []), target)
+        if others and not isinstance(statement, FUNCTIONS) and self.is_told(module, statement):
+            effects.told |= others
         for base in self._bases_of(module, statement):
             if not self._watches_subclasses(base):
                 effects.derived.setdefault(base, []).append(unit)
         if is_unknown:
             self._add_effect(module, unit, effects.unknown)
 
-    def _sets_up_others(self, module: Module, names: Names, called: list[Definition]) -> bool:
-        """Tell whether a statement changes what is not the user's, also by what it calls."""
-        done = (t for read in names.done for t in self._resolve(module, read))
-        return any(map(_is_of_others, done)) or any(map(self._changes_others, called))
+    def done_apart(self, module: Module) -> frozenset[Definition]:
+        """Return what a script changes in what importing it would not do, also by what it calls."""
+        if module not in self._apart:
+            changed: set[Target] = set()
+            for unit in module.apart:
+                names = self.definitions.names(module, unit.statement)
+                changed |= {t for read in names.changes for t in self._resolve(module, read)}
+                for code in self._called(module, names):
+                    changed |= self.changed_by(code)
+            self._apart[module] = frozenset(_named(changed))
+        return self._apart[module]
+
+    def is_told(self, module: Module, statement: ast.stmt) -> bool:
+        """Tell whether a statement, or what it calls, gets what the source does not say."""
+        if is_told(statement):
+            return True
+        called = self._called(module, self._executed_names(module, statement))
+        return any(self._gets_told(*code[:2]) for code in called)
+
+    def _gets_told(self, module: Module, name: str) -> bool:
+        if (module, name) not in self._told:
+            places = self._reached_from((module, name), self._executed_in)
+            self._told[module, name] = any(
+                is_told(code) for place in places for code in self._code(*place)
+            )
+        return self._told[module, name]
+
+    def _sets_up_others(
+        self, module: Module, names: Names, called: list[Definition], *, by_name: bool
+    ) -> bool:
+        """Tell whether a statement changes what is not the user's, also by what it calls.
+
+        :param by_name: whether only what is called ``seed``, ``set_...`` does: what shows results
+            calls much for what that does.
+        """
+        if any(self._is_set_up(module, read, by_name=by_name) for read in names.done):
+            return True
+        return any(self._changes_others(function, by_name=by_name) for function in called)
+
+    def _is_set_up(self, module: Module, read: Read, *, by_name: bool) -> bool:
+        word = [str(getattr(read.root, "name", read.root)), *read.attributes][-1]
+        if by_name and not sets_something(word):
+            return False
+        return any(map(_is_of_others, self._resolve(module, read)))
 
     def _executed_names(self, module: Module, statement: ast.stmt) -> Names:
         """Return the names in what is executed at import: not what is in functions."""
@@ -229,18 +283,18 @@ class Imports:
                     changed.add(Definition(module, name))
         return self._itself[module, name]
 
-    def _changes_others(self, function: Definition) -> bool:
+    def _changes_others(self, function: Definition, *, by_name: bool) -> bool:
         """Tell whether a function, if it is called, changes what is not the user's."""
-        if function[:2] not in self._others:
+        key = function[:2], by_name
+        if key not in self._others:
             places = self._reached_from(function[:2], self._executed_in)
-            self._others[function[:2]] = any(
-                _is_of_others(target)
+            self._others[key] = any(
+                self._is_set_up(module, read, by_name=by_name)
                 for module, name in places
                 for names in self._names_called(module, name)
                 for read in names.done
-                for target in self._resolve(module, read)
             )
-        return self._others[function[:2]]
+        return self._others[key]
 
     def _executed_in(self, module: Module, name: str) -> frozenset[_Place]:
         return frozenset(
@@ -486,6 +540,16 @@ class Imports:
         name = f"{module.label}.{target.name if target and inside else '<module>'}"
         part = self.definitions.part(module, name, statement, unit.conditions)
         parts.append(_at(len(parts), part))
+
+
+def is_told(tree: ast.AST) -> bool:
+    """Tell whether code asks the command line, the environment or the prompt for something."""
+    for node in ast.walk(tree):
+        name = getattr(node, "attr", None) or getattr(node, "id", None)
+        is_prompt = isinstance(node, ast.Call) and getattr(node.func, "id", "") == "input"
+        if is_prompt or name in _TOLD:
+            return True
+    return False
 
 
 def _at(position: int, part: Part) -> Part:

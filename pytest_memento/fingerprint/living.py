@@ -30,18 +30,6 @@ from pytest_memento.fingerprint.values import NO_MEMBERS, digest_value, made_ane
 
 Code = types.FunctionType | type | types.ModuleType | types.BuiltinFunctionType
 _GLOBAL = frozenset({"LOAD_GLOBAL", "LOAD_NAME"})
-_TOLD = frozenset(
-    {
-        "parse_args",
-        "parse_known_args",
-        "parse_intermixed_args",
-        "argv",
-        "environ",
-        "getenv",
-        "input",
-    }
-)
-"""Names by which a program is told something that its source does not say."""
 _KEPT_BY_PYTHON = NO_MEMBERS | {"__annotations__"}
 
 
@@ -159,24 +147,26 @@ def source_says(module: Module, name: str, value: object, *, is_main: bool) -> b
     if isinstance(statements[0], (ast.For, ast.AsyncFor, ast.While)):
         return not is_main
     if isinstance(statements[0], ast.FunctionDef | ast.AsyncFunctionDef):
-        return not isinstance(value, types.FunctionType) or _is_made_by(statements[0], value)
+        return _is_made_by(statements[0], value, module.path)
+    if isinstance(statements[0], ast.ClassDef) and not statements[0].decorator_list:
+        return isinstance(value, type) and value.__qualname__ == statements[0].name
     return _is_written(module, name, statements[0], value)
 
 
-def _is_made_by(node: ast.FunctionDef | ast.AsyncFunctionDef, value: types.FunctionType) -> bool:
+def _is_made_by(node: ast.FunctionDef | ast.AsyncFunctionDef, value: object, path: Path) -> bool:
+    if node.decorator_list:  # what a decorator has made is not looked into
+        return True
+    if not isinstance(value, types.FunctionType):
+        return False
     code = value.__code__
-    # What a decorator has made is not looked into.
-    return bool(node.decorator_list) or (code.co_name, code.co_firstlineno) == (
-        node.name, node.lineno,
-    )  # fmt: skip
+    is_here = os.path.realpath(code.co_filename) == os.path.realpath(path)
+    return is_here and (code.co_name, code.co_firstlineno) == (node.name, node.lineno)
 
 
 def _is_written(module: Module, name: str, statement: ast.stmt, value: object) -> bool:
     """Tell whether a constant still has the value that is written in the source."""
     if not isinstance(statement, ast.Assign | ast.AnnAssign) or statement.value is None:
         return True
-    if _is_told(statement.value):
-        return False
     targets = statement.targets if isinstance(statement, ast.Assign) else [statement.target]
     if not all(isinstance(each, ast.Name) for each in targets):
         return True
@@ -191,14 +181,25 @@ def _is_written(module: Module, name: str, statement: ast.stmt, value: object) -
         return False
 
 
-def _is_told(expression: ast.expr) -> bool:
-    """Tell whether a value comes from the command line, the environment or the prompt."""
-    names = (
-        node.attr if isinstance(node, ast.Attribute) else node.id
-        for node in ast.walk(expression)
-        if isinstance(node, ast.Attribute | ast.Name)
-    )
-    return any(name in _TOLD for name in names)
+def data_of(cls: type) -> dict[str, object]:
+    """Return the attributes of a class that are data, as far as they can count."""
+    return {
+        name: member
+        for name, member in _stable(dict(vars(cls))).items()
+        if name not in _KEPT_BY_PYTHON
+        and not [*_functions_in(member)]
+        and not isinstance(member, type)
+        and has_digest(member)
+    }
+
+
+def has_digest(value: object) -> bool:
+    """Tell whether a value can count as it is now."""
+    try:
+        digest_value(value)
+    except FingerprintError:
+        return False
+    return True
 
 
 def _is_filled(module: Module, name: str) -> bool:

@@ -15,7 +15,7 @@ import os
 import site
 import sys
 import sysconfig
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib import metadata
 from importlib.machinery import ModuleSpec, PathFinder
@@ -56,6 +56,30 @@ class Star:
     after: int
 
 
+@dataclass(frozen=True, slots=True)
+class Script:
+    """A file that runs as a script, and is not imported.
+
+    :param path: the file.
+    :param names: what its names stand for now.
+    :param line: which line it is at; ``None`` when it has come to its end.
+    :param since: which line has run experiments first.
+    """
+
+    path: Path
+    names: Mapping[str, object]
+    line: int | None = None
+    since: int | None = None
+
+    def is_ahead(self, statement: ast.stmt) -> bool:
+        """Whether a statement was not done yet. Of a loop that is not known."""
+        if self.line is None:
+            return False
+        is_simple = isinstance(statement, (ast.Expr, ast.Assign, ast.AnnAssign, ast.AugAssign))
+        last = statement.end_lineno or statement.lineno
+        return statement.lineno > self.line or (is_simple and last >= self.line)
+
+
 @dataclass(slots=True, eq=False)
 class Module:
     """A module of the user.
@@ -72,8 +96,10 @@ class Module:
     :param stars: each ``from ... import *``.
     :param settled: name -> how many statements stand before the last that binds it for sure.
     :param imported: all modules that it imports when it is imported.
-    :param units: all statements but imports.
+    :param units: all statements but imports; of a script those that it has come to.
     :param guarded: what is bound where it runs as a script, by ``if __name__ == "__main__"``.
+    :param apart: statements that importing it does not do: those, and the one a script is at.
+    :param since: from which line on a script deals with results.
     """
 
     name: str
@@ -90,6 +116,8 @@ class Module:
     imported: dict[str, None] = field(default_factory=dict)
     units: list[Unit] = field(default_factory=list)
     guarded: set[str] = field(default_factory=set)
+    apart: list[Unit] = field(default_factory=list)
+    since: int | None = None
 
     @property
     def is_package(self) -> bool:
@@ -101,16 +129,23 @@ class Modules:
     """Finds the user's modules by name or file, and reads each once.
 
     :param root: the project.
-    :param main: the file that runs as a script, if that matters.
+    :param script: the file that runs as a script, if that matters.
     :param read: returns the source of a file.
     """
 
-    def __init__(self, root: Path, main: Path | None = None, read: Read = Path.read_bytes) -> None:
+    def __init__(
+        self, root: Path, script: Script | None = None, read: Read = Path.read_bytes
+    ) -> None:
         self._root = root
-        self.main = main
+        self.script = script
         self._source_of = read
         self._by_path: dict[Path, Module | None] = {}
         self._by_name: dict[str, Module | None] = {}
+
+    @property
+    def script_read(self) -> Module | None:
+        """The script as a module, if one runs that is the user's own."""
+        return self.read(self.script.path, "__main__") if self.script is not None else None
 
     def find(self, name: str) -> Module | None:
         """Return a module by name, ``None`` if it is not the user's own."""
@@ -144,8 +179,9 @@ class Modules:
         except (OSError, SyntaxError, ValueError, RecursionError, MemoryError):
             return None
         module = _module(source, tree, path, name, place)
-        if path == self.main:
+        if self.script is not None and path == self.script.path:
             _bind_guarded(tree, module)
+            _leave_out(self.script, module)
         return module
 
     def _place(self, path: Path, name: str) -> str:
@@ -255,9 +291,21 @@ def _bind_guarded(tree: ast.Module, module: Module) -> None:
                 for name, target in imports_of(unit.statement, module.package):
                     module.imports.setdefault(name, []).append(target)
             elif not does_nothing(unit.statement):
+                module.apart.append(unit)
                 for name in dict.fromkeys(_bound(unit.statement)):
                     module.bindings.setdefault(name, []).append(unit)
                     module.guarded.add(name)
+
+
+def _leave_out(script: Script, module: Module) -> None:
+    """Leave out what a script does after the line that it is at: it had no effect so far."""
+    module.apart += [
+        unit
+        for unit in module.units
+        if script.is_ahead(unit.statement) and unit.statement.lineno <= (script.line or 0)
+    ]
+    module.units = [unit for unit in module.units if not script.is_ahead(unit.statement)]
+    module.since = script.since
 
 
 def _units(body: Iterable[ast.stmt], conditions: tuple[ast.AST, ...]) -> Iterator[Unit]:

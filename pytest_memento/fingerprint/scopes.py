@@ -406,7 +406,7 @@ class _Scanner:
         plain = (attributes or (called.id if called else "",))[-1]
         if isinstance(node.func, ast.Attribute) and node.func.attr in CHANGING_METHODS:
             self._change_object(node.func.value, scope)
-        elif called and _sets_something(plain):
+        elif called and sets_something(plain):
             self._note_done(self._look_up(called, attributes, scope), scope)
         word = self._word(node.func, scope)
         text = _text(node.args[0]) if node.args else None
@@ -552,7 +552,7 @@ def does_nothing_here(statement: ast.stmt) -> bool:
     )
 
 
-def _sets_something(word: str) -> bool:
+def sets_something(word: str) -> bool:
     """Tell whether a function of that name is called for what it does: ``seed``, ``setcontext``."""
     first = word.partition("_")[0]
     return first in _SETTING_WORDS or (first.startswith("set") and word != "setdefault")

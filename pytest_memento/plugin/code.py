@@ -16,6 +16,7 @@ from pytest_memento.errors import FileError
 from pytest_memento.experiment import Describe, Manifest
 from pytest_memento.files import find, name_of
 from pytest_memento.fingerprint import Code, Codebase
+from pytest_memento.loaded import script_of
 from pytest_memento.plugin import fixtures, private
 from pytest_memento.plugin.files import is_experiment_name
 from pytest_memento.plugin.given import Given, given_to
@@ -42,7 +43,12 @@ class Codes:
         self._codebase = (
             Codebase(options.root)
             if given is None
-            else Codebase(options.root, main=given.main, read=given.loaded.read, is_live=True)
+            else Codebase(
+                options.root,
+                script=script_of(given.subject.code),
+                read=given.loaded.read,
+                is_live=True,
+            )
         )
 
     def describe(self, metafunc: pytest.Metafunc, given: Iterable[str]) -> Describe:

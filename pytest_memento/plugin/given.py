@@ -81,15 +81,6 @@ class Given:
         keys = [(each.key, each.manifest) for each in self.experiments]
         return bundle.dump(bundle.Bundle(self.subject, self.stages, keys))
 
-    @property
-    def main(self) -> Path | None:
-        """The file that runs as a script, if the experiment is from it."""
-        import __main__
-
-        file = getattr(__main__, "__file__", None)
-        source = self.subject.source
-        return source if source is not None and file and source == Path(file).absolute() else None
-
     def known(self, cases: Sequence[Case]) -> list[Experiment] | None:
         """Return the experiments of cases of the present stage, if their keys are known."""
         start = len(self.experiments)
