@@ -6,17 +6,19 @@ these travel with what they use. The source of a notebook goes along, so that tr
 
 from __future__ import annotations
 
+import functools
 import io
 import linecache
 import marshal
 import pickle
 import sys
 import types
+from collections import ChainMap
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import cloudpickle
 
@@ -24,7 +26,7 @@ from pytest_memento.callables import Subject
 from pytest_memento.errors import MementoError
 from pytest_memento.fingerprint import is_own, spec_of
 from pytest_memento.labels import one_line
-from pytest_memento.pickling import explain
+from pytest_memento.pickling import REDUCERS, explain
 from pytest_memento.pipeline import Stage
 from pytest_memento.record import Key
 
@@ -88,6 +90,10 @@ def is_loading() -> bool:
     return bool(_loading)
 
 
+_NAMED = (types.FunctionType, type, functools._lru_cache_wrapper)
+"""What may be pickled by its name in a module."""
+
+
 class _Met:
     """What a pickle holds: functions by value, and modules of the user by name."""
 
@@ -108,6 +114,8 @@ class _Met:
 class _Pickler(cloudpickle.Pickler):  # type: ignore[misc]
     """Notes what is pickled."""
 
+    dispatch_table: ClassVar[Any] = ChainMap(REDUCERS, cloudpickle.Pickler.dispatch_table)
+
     def __init__(self, file: io.BytesIO, met: _Met) -> None:
         super().__init__(file, protocol=5)
         self._met = met
@@ -118,7 +126,7 @@ class _Pickler(cloudpickle.Pickler):  # type: ignore[misc]
             return marshal.loads, (marshal.dumps(obj),)
         if isinstance(obj, types.FunctionType):
             self._met.files.add(obj.__code__.co_filename)
-        if isinstance(obj, (types.FunctionType, type)) and isinstance(obj.__module__, str):
+        if isinstance(obj, _NAMED) and isinstance(obj.__module__, str):
             self._met.modules.add(obj.__module__)
         elif isinstance(obj, types.ModuleType):
             self._met.modules.add(obj.__name__)
@@ -160,7 +168,7 @@ def _why(parts: Mapping[str, object], error: Exception) -> str:
     """Say which part does not pickle, and what to do."""
     for name, part in parts.items():
         try:
-            cloudpickle.dumps(part)
+            _Pickler(io.BytesIO(), _Met()).dump(part)
         except Exception as cause:
             found = explain(part, cause)
             at = f"{name}{found.at}"

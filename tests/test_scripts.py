@@ -493,3 +493,44 @@ def test_what_a_script_is_told_counts(project: Project, monkeypatch: pytest.Monk
     assert "30 True" in project.python("told.py", "--n", "3")
     monkeypatch.setitem(ENVIRONMENT, "FACTOR", "2")
     assert "60 False" in project.python("told.py", "--n", "3")
+
+
+REMEMBERED = """
+import functools
+from pytest_memento import Memento
+
+@functools.lru_cache(maxsize=7)
+def steps(n):
+    return 1 if n < 2 else 1 + steps(n - 1)
+
+steps.unit = "steps"
+
+class Model:
+    @functools.cache
+    def size(self):
+        return 10
+
+def main():
+    @functools.cache
+    def plus(x):
+        return x + 1
+
+    def experiment(config):
+        known = steps.cache_parameters()["maxsize"], steps.__name__, steps.unit
+        return (plus(steps(config.x)) + Model().size(), *known)
+
+    matrix = {"parameters": {"x": [1, 2]}}
+    results = Memento(experiment, num_workers=WORKERS).run(matrix)
+    print([result.value for result in results])
+
+main()
+"""
+
+
+@pytest.mark.parametrize(("how", "workers"), [("file", "2"), ("stdin", "None")])
+def test_lru_cache_in_a_script(how: str, workers: str, project: Project, xdist: None) -> None:
+    script = REMEMBERED.replace("WORKERS", workers)
+    project.write("run.py", script)
+    shown = project.python("run.py") if how == "file" else project.python("-", text=script)
+    assert "[(12, 7, 'steps', 'steps'), (13, 7, 'steps', 'steps')]" in shown
+    assert "Warning" not in shown
