@@ -79,7 +79,9 @@ def load(path: Path) -> Bundle:
         bundle: Bundle = pickle.loads(stream)
     except Exception as error:
         text = one_line(f"{type(error).__name__}: {error}", 300)
-        raise MementoError(f"a worker cannot load the experiment: {text}") from error
+        raise MementoError(
+            f"a worker cannot load the experiment: {text}; run with workers=1"
+        ) from error
     finally:
         _loading.remove(path)
     return bundle

@@ -283,7 +283,8 @@ class _Session:
         workers = self.wanted.workers
         number = usable() if workers is None else workers
         outcome, given = self._call(options, number if number > 1 else 0)
-        if workers is None and given.unpicklable:
+        # What workers have died of is not to end this process, too.
+        if workers is None and given.unpicklable and not given.has_begun:
             reason = f"{given.unpicklable}; so they run in this process, one after the other"
             warnings.warn(MementoWarning(reason), stacklevel=4)
             return self._call(options, 0)

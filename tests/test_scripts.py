@@ -534,3 +534,33 @@ def test_lru_cache_in_a_script(how: str, workers: str, project: Project, xdist: 
     shown = project.python("run.py") if how == "file" else project.python("-", text=script)
     assert "[(12, 7, 'steps', 'steps'), (13, 7, 'steps', 'steps')]" in shown
     assert "Warning" not in shown
+
+
+NOT_LOADED = """
+from pytest_memento import Memento
+
+HERE = 10
+
+import helpers
+
+def experiment(config):
+    return helpers.plus(config.x)
+
+results = Memento(experiment, num_workers=WORKERS).run({"parameters": {"x": [1, 2]}})
+print("values", [result.value for result in results])
+"""
+
+
+def test_what_workers_cannot_load(project: Project, xdist: None) -> None:
+    project.write("helpers.py", "from __main__ import HERE\ndef plus(x):\n    return HERE + x\n")
+    project.write("run.py", NOT_LOADED.replace("WORKERS", "2"))
+    line = "a worker cannot load the experiment: ImportError: cannot import name 'HERE' from"
+    last = project.python("run.py").splitlines()[-1]
+    assert last.startswith(f"pytest_memento.errors.MementoError: {line}")
+    assert last.endswith("run with workers=1")
+    project.write("run.py", NOT_LOADED.replace("WORKERS", "None"))
+    shown = project.python("run.py")
+    assert "values [11, 12]" in shown
+    if os.cpu_count() != 1:
+        assert f"MementoWarning: {line}" in shown
+        assert "so they run in this process, one after the other" in shown

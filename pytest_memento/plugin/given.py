@@ -34,6 +34,8 @@ if TYPE_CHECKING:
 
 INPUT = "memento_given"
 """The file with the experiment, in what a worker of xdist is given."""
+_OUTPUT = "memento_not_loaded"
+"""Why it could not bring that back, in what it returns."""
 
 
 @dataclass(eq=False)  # pytest 8.2 wants plugins to have a hash
@@ -61,7 +63,11 @@ class Given:
     """Why there are no experiments."""
     unpicklable: MementoError | None = None
     """Why workers cannot run them."""
+    has_begun: bool = False
+    """Whether a worker was ready to."""
     _left: Path | None = None
+    _ready: set[Any] = field(default_factory=set)
+    """The workers that are."""
 
     @classmethod
     def load(cls, path: Path) -> Given:
@@ -170,12 +176,40 @@ class Given:
         node.workerinput[INPUT] = str(self._left)
         node.workerinput[STORE] = str(node.config.stash[OPTIONS].store.root)
 
+    @pytest.hookimpl(optionalhook=True)
+    def pytest_xdist_node_collection_finished(self, node: Any, ids: Sequence[str]) -> None:
+        """Note that a worker is ready."""
+        if ids:
+            self.has_begun = True
+            self._ready.add(node)
+
+    @pytest.hookimpl(optionalhook=True, trylast=True)
+    def pytest_testnodedown(self, node: Any) -> None:
+        """Go on without a worker that could not load the experiment, if there are others."""
+        self._ready.discard(node)
+        line = getattr(node, "workeroutput", {}).get(_OUTPUT)
+        if line is None:
+            return
+        if self._ready:
+            self.remarks.append(f"the session went on without a worker: {line}")
+            return
+        self.unpicklable = MementoError(line)
+        raise pytest.UsageError(line)
+
 
 GIVEN = pytest.StashKey[Given]()
 
 
 class Nothing:
-    """Collects nothing, where a worker has nothing to run."""
+    """Collects nothing, where a worker has nothing to run, and tells the controller.
+
+    A worker that just ended would be taken for one that has crashed.
+
+    :param why: in one line.
+    """
+
+    def __init__(self, config: pytest.Config, why: str) -> None:
+        config.workeroutput[_OUTPUT] = why  # type: ignore[attr-defined]  # of xdist
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_collection(self, session: pytest.Session) -> bool:
