@@ -129,7 +129,16 @@ def _is_importable(value: Any) -> bool:
     return found is value
 
 
-REDUCERS: dict[type, Callable[[Any], Any]] = {functools._lru_cache_wrapper: _reduce_cache}
+def _reduce_property(cached: functools.cached_property[Any]) -> Any:
+    """Leave out the lock that there was up to Python 3.11: who makes it anew has one."""
+    kept = {name: part for name, part in vars(cached).items() if name not in ("func", "lock")}
+    return functools.cached_property, (cached.func,), kept
+
+
+REDUCERS: dict[type, Callable[[Any], Any]] = {
+    functools._lru_cache_wrapper: _reduce_cache,
+    functools.cached_property: _reduce_property,
+}
 """What pickles otherwise than by cloudpickle."""
 
 

@@ -249,7 +249,7 @@ def test_local_classes_load_in_another_process(tmp_path: Path) -> None:
     assert done.stdout == "42\n"
 
 
-def test_what_a_script_has_put_lru_cache_around(tmp_path: Path) -> None:
+def test_what_functools_caches_in_a_script(tmp_path: Path) -> None:
     script = """
         import functools, pathlib
         from pytest_memento.pickling import dump
@@ -258,6 +258,10 @@ def test_what_a_script_has_put_lru_cache_around(tmp_path: Path) -> None:
             def size(self):
                 "Tell."
                 return 10
+            @functools.cached_property
+            def more(self):
+                "Tell more."
+                return 100
         pathlib.Path("stored").write_bytes(dump(Model()).stream)
     """
     assert in_a_process(script, tmp_path) == ""
@@ -267,9 +271,10 @@ def test_what_a_script_has_put_lru_cache_around(tmp_path: Path) -> None:
         model = load(pathlib.Path("stored").read_bytes())
         size = type(model).size
         print(model.size(), size.cache_info(), size.cache_parameters(), size.__doc__)
+        print(model.more, vars(model), type(model).more.__doc__)
     """
     info = "CacheInfo(hits=0, misses=1, maxsize=7, currsize=1) {'maxsize': 7, 'typed': False}"
-    assert in_a_process(script, tmp_path) == f"10 {info} Tell.\n"
+    assert in_a_process(script, tmp_path) == f"10 {info} Tell.\n100 {{'more': 100}} Tell more.\n"
 
 
 @functools.lru_cache

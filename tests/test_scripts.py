@@ -510,6 +510,10 @@ class Model:
     def size(self):
         return 10
 
+    @functools.cached_property
+    def more(self):
+        return 100
+
 def main():
     @functools.cache
     def plus(x):
@@ -517,7 +521,8 @@ def main():
 
     def experiment(config):
         known = steps.cache_parameters()["maxsize"], steps.__name__, steps.unit
-        return (plus(steps(config.x)) + Model().size(), *known)
+        model = Model()
+        return (plus(steps(config.x)) + model.size() + model.more, *known)
 
     matrix = {"parameters": {"x": [1, 2]}}
     results = Memento(experiment, num_workers=WORKERS).run(matrix)
@@ -528,11 +533,13 @@ main()
 
 
 @pytest.mark.parametrize(("how", "workers"), [("file", "2"), ("stdin", "None")])
-def test_lru_cache_in_a_script(how: str, workers: str, project: Project, xdist: None) -> None:
+def test_what_functools_caches_in_a_script(
+    how: str, workers: str, project: Project, xdist: None
+) -> None:
     script = REMEMBERED.replace("WORKERS", workers)
     project.write("run.py", script)
     shown = project.python("run.py") if how == "file" else project.python("-", text=script)
-    assert "[(12, 7, 'steps', 'steps'), (13, 7, 'steps', 'steps')]" in shown
+    assert "[(112, 7, 'steps', 'steps'), (113, 7, 'steps', 'steps')]" in shown
     assert "Warning" not in shown
 
 
