@@ -7,6 +7,7 @@ these travel with what they use. The source of a notebook goes along, so that tr
 from __future__ import annotations
 
 import functools
+import importlib
 import io
 import linecache
 import marshal
@@ -16,19 +17,21 @@ import types
 from collections import ChainMap
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TypeAlias
 
 import cloudpickle
 
 from pytest_memento.callables import Subject
-from pytest_memento.errors import MementoError
-from pytest_memento.fingerprint import is_own, spec_of
+from pytest_memento.errors import FingerprintError, MementoError
+from pytest_memento.fingerprint import digest_value, is_own, spec_of
 from pytest_memento.labels import one_line
 from pytest_memento.pickling import REDUCERS, explain
 from pytest_memento.pipeline import Stage
 from pytest_memento.record import Key
+
+Live: TypeAlias = Mapping[tuple[str, str], object]
 
 _loading: list[Path] = []
 
@@ -40,11 +43,13 @@ class Bundle:
     :param subject: the experiment.
     :param stages: the matrices that it is run with.
     :param keys: of all its configurations, with what their code was made from.
+    :param live: what others have made of the names of a module: (module, name) -> what it is now.
     """
 
     subject: Subject
     stages: Sequence[Stage]
     keys: Sequence[tuple[Key, Mapping[str, str]]]
+    live: Live = field(default_factory=dict)
 
 
 def dump(bundle: Bundle) -> bytes:
@@ -52,15 +57,19 @@ def dump(bundle: Bundle) -> bytes:
 
     :raises MementoError: naming the part that does not pickle.
     """
+    bundle = replace(bundle, live=dict(_sent(bundle.live)))
     try:
         stream, met = _dump(bundle)
         if out_of_reach := [*_not_importable(met.modules)]:
+            names = [each.__name__ for each in out_of_reach]
+            live = {at: value for at, value in bundle.live.items() if at[0] not in names}
             with _by_value(out_of_reach):
-                stream, met = _dump(bundle)
+                stream, met = _dump(replace(bundle, live=live))
     except Exception as error:
         parts = {
             bundle.subject.name: bundle.subject.function,
             "matrix": [stage.matrix for stage in bundle.stages],
+            **{".".join(at): value for at, value in bundle.live.items()},
         }
         raise MementoError(_why(parts, error)) from error
     return pickle.dumps((sys.path, met.sources(), stream))
@@ -77,6 +86,7 @@ def load(path: Path) -> Bundle:
     _loading.append(path)
     try:
         bundle: Bundle = pickle.loads(stream)
+        _set(bundle.live)
     except Exception as error:
         text = one_line(f"{type(error).__name__}: {error}", 300)
         raise MementoError(
@@ -85,6 +95,52 @@ def load(path: Path) -> Bundle:
     finally:
         _loading.remove(path)
     return bundle
+
+
+def _sent(live: Live) -> Iterator[tuple[tuple[str, str], object]]:
+    """Yield what workers are to have, too: not what has no digest, as a pool."""
+    for (place, name), value in live.items():
+        module = sys.modules.get(place)
+        if module is None or vars(module).get(name) is not value:  # it is of the script
+            continue
+        if isinstance(value, type) and (value.__module__, value.__qualname__) == (place, name):
+            yield from (((place, f"{name}.{at}"), part) for at, part in _set_in(value, module))
+        elif _can_be_set(value):
+            yield (place, name), value
+
+
+def _set_in(cls: type, module: types.ModuleType) -> Iterator[tuple[str, object]]:
+    """Yield what may have been set in a class: all but the methods that it was made with."""
+    for name, part in vars(cls).items():
+        if name.startswith("__") or not _can_be_set(part):
+            continue
+        code = getattr(part, "__code__", None)
+        if code is None or (code.co_filename, code.co_name) != (module.__file__, name):
+            yield name, part
+
+
+def _can_be_set(value: object) -> bool:
+    return isinstance(value, types.FunctionType) or _digest(value) is not None
+
+
+def _set(live: Live) -> None:
+    """Have names stand for what they do where the key was made.
+
+    What importing the modules has made is kept if it is the same: others may hold it, too.
+    """
+    for (module, path), value in live.items():
+        *outer, name = path.split(".")
+        owner = functools.reduce(getattr, outer, importlib.import_module(module))
+        is_code = isinstance(value, types.FunctionType | type)
+        if is_code or name not in vars(owner) or _digest(vars(owner)[name]) != _digest(value):
+            setattr(owner, name, value)
+
+
+def _digest(value: object) -> str | None:
+    try:
+        return digest_value(value)
+    except FingerprintError:
+        return None
 
 
 def is_loading() -> bool:
@@ -114,13 +170,17 @@ class _Met:
 
 
 class _Pickler(cloudpickle.Pickler):  # type: ignore[misc]
-    """Notes what is pickled."""
+    """Notes what is pickled.
+
+    :param live: see :class:`Bundle`.
+    """
 
     dispatch_table: ClassVar[Any] = ChainMap(REDUCERS, cloudpickle.Pickler.dispatch_table)
 
-    def __init__(self, file: io.BytesIO, met: _Met) -> None:
+    def __init__(self, file: io.BytesIO, met: _Met, live: Mapping[tuple[str, str], object]) -> None:
         super().__init__(file, protocol=5)
         self._met = met
+        self._live = live
 
     def reducer_override(self, obj: Any) -> Any:
         """Note a function, class or module, and go on as cloudpickle does."""
@@ -132,12 +192,30 @@ class _Pickler(cloudpickle.Pickler):  # type: ignore[misc]
             self._met.modules.add(obj.__module__)
         elif isinstance(obj, types.ModuleType):
             self._met.modules.add(obj.__name__)
-        return super().reducer_override(obj)
+        return super().reducer_override(_twin(obj) if self._is_live(obj) else obj)
+
+    def _is_live(self, obj: Any) -> bool:
+        """Tell whether workers would find another function under the name of this one."""
+        if not isinstance(obj, types.FunctionType):
+            return False
+        return self._live.get((str(obj.__module__), obj.__qualname__)) is obj
+
+
+def _twin(function: types.FunctionType) -> types.FunctionType:
+    """Return the same function as one that has no name in its module, which goes by value."""
+    code, space = function.__code__, function.__globals__
+    twin = types.FunctionType(code, space, None, function.__defaults__, function.__closure__)
+    for name in ("__kwdefaults__", *functools.WRAPPER_ASSIGNMENTS):
+        if hasattr(function, name):
+            setattr(twin, name, getattr(function, name))
+    vars(twin).update(vars(function))
+    return twin
 
 
 def _dump(bundle: Bundle) -> tuple[bytes, _Met]:
     file, met = io.BytesIO(), _Met()
-    _Pickler(file, met).dump(bundle)
+    met.modules |= {module for module, _ in bundle.live}
+    _Pickler(file, met, bundle.live).dump(bundle)
     return file.getvalue(), met
 
 
@@ -170,7 +248,7 @@ def _why(parts: Mapping[str, object], error: Exception) -> str:
     """Say which part does not pickle, and what to do."""
     for name, part in parts.items():
         try:
-            _Pickler(io.BytesIO(), _Met()).dump(part)
+            _Pickler(io.BytesIO(), _Met(), {}).dump(part)
         except Exception as cause:
             found = explain(part, cause)
             at = f"{name}{found.at}"

@@ -44,6 +44,8 @@ class Codes:
             if given is None
             else Codebase(options.root, main=given.main, read=given.loaded.read, is_live=True)
         )
+        if given is not None:
+            given.live = self._codebase.live
 
     def describe(self, metafunc: pytest.Metafunc, given: Iterable[str]) -> Describe:
         """Return what tells the manifest of a function for the code in a configuration.

@@ -65,6 +65,8 @@ class Given:
     """Why workers cannot run them."""
     has_begun: bool = False
     """Whether a worker was ready to."""
+    live: Mapping[tuple[str, str], object] = field(default_factory=dict)
+    """What others have made of the names of a module, see :class:`Codebase`."""
     _left: Path | None = None
     _ready: set[Any] = field(default_factory=set)
     """The workers that are."""
@@ -85,7 +87,7 @@ class Given:
         from pytest_memento import bundle  # which imports cloudpickle
 
         keys = [(each.key, each.manifest) for each in self.experiments]
-        return bundle.dump(bundle.Bundle(self.subject, self.stages, keys))
+        return bundle.dump(bundle.Bundle(self.subject, self.stages, keys, self.live))
 
     @property
     def main(self) -> Path | None:
