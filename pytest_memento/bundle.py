@@ -11,6 +11,7 @@ import importlib
 import io
 import linecache
 import marshal
+import os
 import pickle
 import sys
 import types
@@ -44,12 +45,14 @@ class Bundle:
     :param stages: the matrices that it is run with.
     :param keys: of all its configurations, with what their code was made from.
     :param live: what others have made of the names of a module: (module, name) -> what it is now.
+    :param sources: of modules that its code is from: file -> digest of what was loaded.
     """
 
     subject: Subject
     stages: Sequence[Stage]
     keys: Sequence[tuple[Key, Mapping[str, str]]]
     live: Live = field(default_factory=dict)
+    sources: Mapping[Path, str] = field(default_factory=dict)
 
 
 def dump(bundle: Bundle) -> bytes:
@@ -72,16 +75,18 @@ def dump(bundle: Bundle) -> bytes:
             **{".".join(at): value for at, value in bundle.live.items()},
         }
         raise MementoError(_why(parts, error)) from error
-    return pickle.dumps((sys.path, met.sources(), stream))
+    return pickle.dumps((sys.path, met.sources(), dict(bundle.sources), stream))
 
 
 def load(path: Path) -> Bundle:
     """Bring a bundle back in a worker.
 
-    :raises MementoError: a module that it needs cannot be imported, or not without ado.
+    :raises MementoError: a module that it needs cannot be imported, or not without ado, or was
+        changed meanwhile.
     """
-    sys.path[:], sources, stream = pickle.loads(path.read_bytes())
-    for file, lines in sources.items():
+    sys.path[:], cells, sources, stream = pickle.loads(path.read_bytes())
+    _refuse_changes(sources)
+    for file, lines in cells.items():
         linecache.cache[file] = (sum(map(len, lines)), None, lines, file)
     _loading.append(path)
     try:
@@ -94,7 +99,18 @@ def load(path: Path) -> Bundle:
         ) from error
     finally:
         _loading.remove(path)
+    _refuse_changes(sources)  # which may have been made before they were imported
     return bundle
+
+
+def _refuse_changes(sources: Mapping[Path, str]) -> None:
+    """Refuse that a worker imports another module than the keys were made from."""
+    for path, digest in sources.items():
+        if path.is_file() and digest_value(path.read_bytes()) != digest:
+            raise MementoError(
+                f"{os.path.relpath(path)} was changed since this run has begun, and a worker that"
+                " starts now would import it so: run again when it has ended"
+            )
 
 
 def _sent(live: Live) -> Iterator[tuple[tuple[str, str], object]]:

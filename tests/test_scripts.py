@@ -569,7 +569,7 @@ def test_what_workers_cannot_load(project: Project, xdist: None) -> None:
     shown = project.python("run.py")
     assert "values [11, 12]" in shown
     if os.cpu_count() != 1:
-        assert f"MementoWarning: {line}" in shown
+        assert f"/run.py:11: MementoWarning: {line}" in shown
         assert "so they run in this process, one after the other" in shown
 
 
@@ -697,3 +697,50 @@ def test_what_was_set_and_cannot_be_pickled(project: Project, xdist: None) -> No
     assert "values [3, 6]" in shown
     if os.cpu_count() != 1:
         assert f"MementoWarning: {line}" in shown
+
+
+EDITED = """
+import os
+import time
+from pathlib import Path
+import helpers
+from pytest_memento import Memento
+
+def wait_for(path):
+    until = time.monotonic() + 4
+    while not path.exists() and time.monotonic() < until:
+        time.sleep(0.02)
+
+def experiment(x):
+    other, began, again = Path("other"), Path("began"), Path("again")
+    if x == 1 and began.exists():
+        again.touch()
+    elif x == 1:
+        wait_for(other)
+        Path("helpers.py").write_text("def scale(x):\\n    return -x  # edited\\n")
+        began.touch()
+        os._exit(1)
+    elif x == 2:
+        other.touch()
+        wait_for(again)  # or until a new worker has had the time to come up
+    return helpers.scale(x)
+
+results = Memento(experiment, num_workers=2).run({"parameters": {"x": [XS]}})
+print("values", [result.value for result in results])
+"""
+
+
+def test_a_worker_that_is_replaced_after_an_edit(project: Project, xdist: None) -> None:
+    project.write("helpers.py", HELPERS)
+    project.write("run.py", EDITED.replace("XS", "1, 2"))
+    assert "values [10, 20]" in project.python("run.py")
+
+
+def test_the_only_worker_is_replaced_after_an_edit(project: Project, xdist: None) -> None:
+    project.write("helpers.py", HELPERS)
+    project.write("other", "")
+    project.write("run.py", EDITED.replace("XS", "1"))
+    last = project.python("run.py").splitlines()[-1]
+    assert last.startswith("pytest_memento.errors.MementoError: helpers.py was changed since")
+    project.write("run.py", EDITED.replace("XS", "1").replace("num_workers=2", ""))
+    assert "values [-1]" in project.python("run.py")

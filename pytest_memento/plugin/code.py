@@ -42,7 +42,7 @@ class Codes:
         self._codebase = (
             Codebase(options.root)
             if given is None
-            else Codebase(options.root, main=given.main, read=given.loaded.read, is_live=True)
+            else Codebase(options.root, main=given.main, read=given.read, is_live=True)
         )
         if given is not None:
             given.live = self._codebase.live

@@ -67,6 +67,8 @@ class Given:
     """Whether a worker was ready to."""
     live: Mapping[tuple[str, str], object] = field(default_factory=dict)
     """What others have made of the names of a module, see :class:`Codebase`."""
+    _sources: dict[Path, str] = field(default_factory=dict)
+    """The files that the keys are made from, with their digests."""
     _left: Path | None = None
     _ready: set[Any] = field(default_factory=set)
     """The workers that are."""
@@ -87,7 +89,18 @@ class Given:
         from pytest_memento import bundle  # which imports cloudpickle
 
         keys = [(each.key, each.manifest) for each in self.experiments]
-        return bundle.dump(bundle.Bundle(self.subject, self.stages, keys, self.live))
+        return bundle.dump(bundle.Bundle(self.subject, self.stages, keys, self.live, self._sources))
+
+    def read(self, path: Path) -> bytes:
+        """Return the source of a file, as it was when this process has loaded it.
+
+        :raises OSError: it cannot be read.
+        :raises MementoError: it was changed between then and the first time that this was asked.
+        """
+        source = self.loaded.read(path)
+        if path != self.main:  # which workers do not import
+            self._sources[path] = digest_value(source)
+        return source
 
     @property
     def main(self) -> Path | None:
