@@ -6,27 +6,33 @@ these travel with what they use. The source of a notebook goes along, so that tr
 
 from __future__ import annotations
 
+import functools
+import importlib
 import io
 import linecache
 import marshal
+import os
 import pickle
 import sys
 import types
+from collections import ChainMap
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar, TypeAlias
 
 import cloudpickle
 
 from pytest_memento.callables import Subject
-from pytest_memento.errors import MementoError
-from pytest_memento.fingerprint import is_own, spec_of
+from pytest_memento.errors import FingerprintError, MementoError
+from pytest_memento.fingerprint import digest_value, is_own, spec_of
 from pytest_memento.labels import one_line
-from pytest_memento.pickling import explain
+from pytest_memento.pickling import REDUCERS, explain
 from pytest_memento.pipeline import Stage
 from pytest_memento.record import Key
+
+Live: TypeAlias = Mapping[tuple[str, str], object]
 
 _loading: list[Path] = []
 
@@ -38,11 +44,15 @@ class Bundle:
     :param subject: the experiment.
     :param stages: the matrices that it is run with.
     :param keys: of all its configurations, with what their code was made from.
+    :param live: what others have made of the names of a module: (module, name) -> what it is now.
+    :param sources: of modules that its code is from: file -> digest of what was loaded.
     """
 
     subject: Subject
     stages: Sequence[Stage]
     keys: Sequence[tuple[Key, Mapping[str, str]]]
+    live: Live = field(default_factory=dict)
+    sources: Mapping[Path, str] = field(default_factory=dict)
 
 
 def dump(bundle: Bundle) -> bytes:
@@ -50,42 +60,112 @@ def dump(bundle: Bundle) -> bytes:
 
     :raises MementoError: naming the part that does not pickle.
     """
+    bundle = replace(bundle, live=dict(_sent(bundle.live)))
     try:
         stream, met = _dump(bundle)
         if out_of_reach := [*_not_importable(met.modules)]:
+            names = [each.__name__ for each in out_of_reach]
+            live = {at: value for at, value in bundle.live.items() if at[0] not in names}
             with _by_value(out_of_reach):
-                stream, met = _dump(bundle)
+                stream, met = _dump(replace(bundle, live=live))
     except Exception as error:
         parts = {
             bundle.subject.name: bundle.subject.function,
             "matrix": [stage.matrix for stage in bundle.stages],
+            **{".".join(at): value for at, value in bundle.live.items()},
         }
         raise MementoError(_why(parts, error)) from error
-    return pickle.dumps((sys.path, met.sources(), stream))
+    return pickle.dumps((sys.path, met.sources(), dict(bundle.sources), stream))
 
 
 def load(path: Path) -> Bundle:
     """Bring a bundle back in a worker.
 
-    :raises MementoError: a module that it needs cannot be imported, or not without ado.
+    :raises MementoError: a module that it needs cannot be imported, or not without ado, or was
+        changed meanwhile.
     """
-    sys.path[:], sources, stream = pickle.loads(path.read_bytes())
-    for file, lines in sources.items():
+    sys.path[:], cells, sources, stream = pickle.loads(path.read_bytes())
+    _refuse_changes(sources)
+    for file, lines in cells.items():
         linecache.cache[file] = (sum(map(len, lines)), None, lines, file)
     _loading.append(path)
     try:
         bundle: Bundle = pickle.loads(stream)
+        _set(bundle.live)
     except Exception as error:
         text = one_line(f"{type(error).__name__}: {error}", 300)
-        raise MementoError(f"a worker cannot load the experiment: {text}") from error
+        raise MementoError(
+            f"a worker cannot load the experiment: {text}; run with workers=1"
+        ) from error
     finally:
         _loading.remove(path)
+    _refuse_changes(sources)  # which may have been made before they were imported
     return bundle
+
+
+def _refuse_changes(sources: Mapping[Path, str]) -> None:
+    """Refuse that a worker imports another module than the keys were made from."""
+    for path, digest in sources.items():
+        if path.is_file() and digest_value(path.read_bytes()) != digest:
+            raise MementoError(
+                f"{os.path.relpath(path)} was changed since this run has begun, and a worker that"
+                " starts now would import it so: run again when it has ended"
+            )
+
+
+def _sent(live: Live) -> Iterator[tuple[tuple[str, str], object]]:
+    """Yield what workers are to have, too: not what has no digest, as a pool."""
+    for (place, name), value in live.items():
+        module = sys.modules.get(place)
+        if module is None or vars(module).get(name) is not value:  # it is of the script
+            continue
+        if isinstance(value, type) and (value.__module__, value.__qualname__) == (place, name):
+            yield from (((place, f"{name}.{at}"), part) for at, part in _set_in(value, module))
+        elif _can_be_set(value):
+            yield (place, name), value
+
+
+def _set_in(cls: type, module: types.ModuleType) -> Iterator[tuple[str, object]]:
+    """Yield what may have been set in a class: all but the methods that it was made with."""
+    for name, part in vars(cls).items():
+        if name.startswith("__") or not _can_be_set(part):
+            continue
+        code = getattr(part, "__code__", None)
+        if code is None or (code.co_filename, code.co_name) != (module.__file__, name):
+            yield name, part
+
+
+def _can_be_set(value: object) -> bool:
+    return isinstance(value, types.FunctionType) or _digest(value) is not None
+
+
+def _set(live: Live) -> None:
+    """Have names stand for what they do where the key was made.
+
+    What importing the modules has made is kept if it is the same: others may hold it, too.
+    """
+    for (module, path), value in live.items():
+        *outer, name = path.split(".")
+        owner = functools.reduce(getattr, outer, importlib.import_module(module))
+        is_code = isinstance(value, types.FunctionType | type)
+        if is_code or name not in vars(owner) or _digest(vars(owner)[name]) != _digest(value):
+            setattr(owner, name, value)
+
+
+def _digest(value: object) -> str | None:
+    try:
+        return digest_value(value)
+    except FingerprintError:
+        return None
 
 
 def is_loading() -> bool:
     """Whether a worker is just bringing a bundle back, and imports modules for it."""
     return bool(_loading)
+
+
+_NAMED = (types.FunctionType, type, functools._lru_cache_wrapper)
+"""What may be pickled by its name in a module."""
 
 
 class _Met:
@@ -106,11 +186,17 @@ class _Met:
 
 
 class _Pickler(cloudpickle.Pickler):  # type: ignore[misc]
-    """Notes what is pickled."""
+    """Notes what is pickled.
 
-    def __init__(self, file: io.BytesIO, met: _Met) -> None:
+    :param live: see :class:`Bundle`.
+    """
+
+    dispatch_table: ClassVar[Any] = ChainMap(REDUCERS, cloudpickle.Pickler.dispatch_table)
+
+    def __init__(self, file: io.BytesIO, met: _Met, live: Mapping[tuple[str, str], object]) -> None:
         super().__init__(file, protocol=5)
         self._met = met
+        self._live = live
 
     def reducer_override(self, obj: Any) -> Any:
         """Note a function, class or module, and go on as cloudpickle does."""
@@ -118,16 +204,34 @@ class _Pickler(cloudpickle.Pickler):  # type: ignore[misc]
             return marshal.loads, (marshal.dumps(obj),)
         if isinstance(obj, types.FunctionType):
             self._met.files.add(obj.__code__.co_filename)
-        if isinstance(obj, (types.FunctionType, type)) and isinstance(obj.__module__, str):
+        if isinstance(obj, _NAMED) and isinstance(obj.__module__, str):
             self._met.modules.add(obj.__module__)
         elif isinstance(obj, types.ModuleType):
             self._met.modules.add(obj.__name__)
-        return super().reducer_override(obj)
+        return super().reducer_override(_twin(obj) if self._is_live(obj) else obj)
+
+    def _is_live(self, obj: Any) -> bool:
+        """Tell whether workers would find another function under the name of this one."""
+        if not isinstance(obj, types.FunctionType):
+            return False
+        return self._live.get((str(obj.__module__), obj.__qualname__)) is obj
+
+
+def _twin(function: types.FunctionType) -> types.FunctionType:
+    """Return the same function as one that has no name in its module, which goes by value."""
+    code, space = function.__code__, function.__globals__
+    twin = types.FunctionType(code, space, None, function.__defaults__, function.__closure__)
+    for name in ("__kwdefaults__", *functools.WRAPPER_ASSIGNMENTS):
+        if hasattr(function, name):
+            setattr(twin, name, getattr(function, name))
+    vars(twin).update(vars(function))
+    return twin
 
 
 def _dump(bundle: Bundle) -> tuple[bytes, _Met]:
     file, met = io.BytesIO(), _Met()
-    _Pickler(file, met).dump(bundle)
+    met.modules |= {module for module, _ in bundle.live}
+    _Pickler(file, met, bundle.live).dump(bundle)
     return file.getvalue(), met
 
 
@@ -160,7 +264,7 @@ def _why(parts: Mapping[str, object], error: Exception) -> str:
     """Say which part does not pickle, and what to do."""
     for name, part in parts.items():
         try:
-            cloudpickle.dumps(part)
+            _Pickler(io.BytesIO(), _Met(), {}).dump(part)
         except Exception as cause:
             found = explain(part, cause)
             at = f"{name}{found.at}"

@@ -7,11 +7,14 @@ without a copy. What cannot be pickled is named by the path to the part that fai
 from __future__ import annotations
 
 import functools
+import io
 import pickle
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+import sys
+from collections import ChainMap
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from types import FunctionType
-from typing import Any
+from typing import Any, ClassVar
 
 from pytest_memento.errors import UnstorableError
 from pytest_memento.labels import label, one_line, quoted
@@ -57,9 +60,23 @@ def _dump(value: object) -> Pickled:
             return pickled
     except Exception:  # lambdas, local classes and the like
         pass
+    return _dump_with(_dumps_by_value, value)  # at some cost
+
+
+def _dumps_by_value(value: object, **options: Any) -> bytes:
+    file = io.BytesIO()
+    _pickler()(file, **options).dump(value)
+    return file.getvalue()
+
+
+@functools.cache
+def _pickler() -> type[pickle.Pickler]:
     import cloudpickle
 
-    return _dump_with(cloudpickle.dumps, value)  # by value, at some cost
+    class ByValue(cloudpickle.Pickler):  # type: ignore[misc]
+        dispatch_table: ClassVar[Any] = ChainMap(REDUCERS, cloudpickle.Pickler.dispatch_table)
+
+    return ByValue
 
 
 def _dump_with(dumps: Any, value: object) -> Pickled:
@@ -74,6 +91,58 @@ def _dump_with(dumps: Any, value: object) -> Pickled:
 
     stream: bytes = dumps(value, protocol=PROTOCOL, buffer_callback=keep_inside)
     return Pickled(stream, buffers)
+
+
+# -- what cloudpickle leaves behind ----------------------------------------------------------------
+
+
+def _reduce_cache(function: functools._lru_cache_wrapper[Any]) -> Any:
+    """Take a function that ``lru_cache`` was put around along, where nobody finds it by its name.
+
+    The values that it holds stay here.
+    """
+    if _is_importable(function):
+        return function.__reduce__()
+    kept = {name: part for name, part in vars(function).items() if name not in _OF_LRU_CACHE}
+    return cached_anew, (function.__wrapped__, function.cache_parameters()), kept
+
+
+_OF_LRU_CACHE = frozenset({"__wrapped__", "cache_parameters", "__annotate__"})
+
+
+def cached_anew(function: Callable[..., Any], parameters: Mapping[str, Any]) -> Callable[..., Any]:
+    """Put ``lru_cache`` around a function again; stored results name this."""
+    cached: Callable[..., Any] = functools.lru_cache(**parameters)(function)
+    return cached
+
+
+def _is_importable(value: Any) -> bool:
+    """Tell whether another process finds a function under its name."""
+    import cloudpickle
+
+    by_value = ("__main__", *cloudpickle.list_registry_pickle_by_value())
+    if any(f"{value.__module__}.".startswith(f"{each}.") for each in by_value):
+        return False
+    found: Any = sys.modules.get(value.__module__)
+    for part in value.__qualname__.split("."):
+        found = getattr(found, part, None)
+    return found is value
+
+
+def _reduce_property(cached: functools.cached_property[Any]) -> Any:
+    """Leave out the lock that there was up to Python 3.11: who makes it anew has one."""
+    kept = {name: part for name, part in vars(cached).items() if name not in ("func", "lock")}
+    return functools.cached_property, (cached.func,), kept
+
+
+REDUCERS: dict[type, Callable[[Any], Any]] = {
+    functools._lru_cache_wrapper: _reduce_cache,
+    functools.cached_property: _reduce_property,
+}
+"""What pickles otherwise than by cloudpickle."""
+
+
+# -- what does not pickle --------------------------------------------------------------------------
 
 
 def explain(value: object, error: Exception) -> UnstorableError:

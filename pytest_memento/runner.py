@@ -261,7 +261,7 @@ class _Session:
         began = time.monotonic()
         outcome, given = self._called([f"--memento-cache={self.wanted.mode}", *self._targets()])
         for remark in given.remarks:
-            warnings.warn(MementoWarning(remark), stacklevel=3)
+            warnings.warn(MementoWarning(remark), stacklevel=4)
         found, failures = self._found(outcome), self._failures(outcome)
         is_missed = self.wanted.force_cache and bool(failures)  # of which the error tells all
         if not self.wanted.verbose and not is_missed:
@@ -283,9 +283,10 @@ class _Session:
         workers = self.wanted.workers
         number = usable() if workers is None else workers
         outcome, given = self._call(options, number if number > 1 else 0)
-        if workers is None and given.unpicklable:
+        # What workers have died of is not to end this process, too.
+        if workers is None and given.unpicklable and not given.has_begun:
             reason = f"{given.unpicklable}; so they run in this process, one after the other"
-            warnings.warn(MementoWarning(reason), stacklevel=4)
+            warnings.warn(MementoWarning(reason), stacklevel=5)
             return self._call(options, 0)
         if given.unpicklable:
             raise given.unpicklable

@@ -7,6 +7,7 @@ import functools
 import pickle
 import subprocess
 import sys
+import textwrap
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -246,3 +247,48 @@ def test_local_classes_load_in_another_process(tmp_path: Path) -> None:
         [sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=True
     )
     assert done.stdout == "42\n"
+
+
+def test_what_functools_caches_in_a_script(tmp_path: Path) -> None:
+    script = """
+        import functools, pathlib
+        from pytest_memento.pickling import dump
+        class Model:
+            @functools.lru_cache(maxsize=7)
+            def size(self):
+                "Tell."
+                return 10
+            @functools.cached_property
+            def more(self):
+                "Tell more."
+                return 100
+        pathlib.Path("stored").write_bytes(dump(Model()).stream)
+    """
+    assert in_a_process(script, tmp_path) == ""
+    script = """
+        import pathlib
+        from pytest_memento.pickling import load
+        model = load(pathlib.Path("stored").read_bytes())
+        size = type(model).size
+        print(model.size(), size.cache_info(), size.cache_parameters(), size.__doc__)
+        print(model.more, vars(model), type(model).more.__doc__)
+    """
+    info = "CacheInfo(hits=0, misses=1, maxsize=7, currsize=1) {'maxsize': 7, 'typed': False}"
+    assert in_a_process(script, tmp_path) == f"10 {info} Tell.\n100 {{'more': 100}} Tell more.\n"
+
+
+@functools.lru_cache
+def remembered() -> int:
+    return 1
+
+
+def test_lru_cache_by_name() -> None:
+    assert round_trip([remembered, lambda: 1])[0] is remembered
+
+
+def in_a_process(script: str, path: Path) -> str:
+    done = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(script)],
+        cwd=path, capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    return done.stdout

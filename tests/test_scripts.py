@@ -493,3 +493,254 @@ def test_what_a_script_is_told_counts(project: Project, monkeypatch: pytest.Monk
     assert "30 True" in project.python("told.py", "--n", "3")
     monkeypatch.setitem(ENVIRONMENT, "FACTOR", "2")
     assert "60 False" in project.python("told.py", "--n", "3")
+
+
+REMEMBERED = """
+import functools
+from pytest_memento import Memento
+
+@functools.lru_cache(maxsize=7)
+def steps(n):
+    return 1 if n < 2 else 1 + steps(n - 1)
+
+steps.unit = "steps"
+
+class Model:
+    @functools.cache
+    def size(self):
+        return 10
+
+    @functools.cached_property
+    def more(self):
+        return 100
+
+def main():
+    @functools.cache
+    def plus(x):
+        return x + 1
+
+    def experiment(config):
+        known = steps.cache_parameters()["maxsize"], steps.__name__, steps.unit
+        model = Model()
+        return (plus(steps(config.x)) + model.size() + model.more, *known)
+
+    matrix = {"parameters": {"x": [1, 2]}}
+    results = Memento(experiment, num_workers=WORKERS).run(matrix)
+    print([result.value for result in results])
+
+main()
+"""
+
+
+@pytest.mark.parametrize(("how", "workers"), [("file", "2"), ("stdin", "None")])
+def test_what_functools_caches_in_a_script(
+    how: str, workers: str, project: Project, xdist: None
+) -> None:
+    script = REMEMBERED.replace("WORKERS", workers)
+    project.write("run.py", script)
+    shown = project.python("run.py") if how == "file" else project.python("-", text=script)
+    assert "[(112, 7, 'steps', 'steps'), (113, 7, 'steps', 'steps')]" in shown
+    assert "Warning" not in shown
+
+
+NOT_LOADED = """
+from pytest_memento import Memento
+
+HERE = 10
+
+import helpers
+
+def experiment(config):
+    return helpers.plus(config.x)
+
+results = Memento(experiment, num_workers=WORKERS).run({"parameters": {"x": [1, 2]}})
+print("values", [result.value for result in results])
+"""
+
+
+def test_what_workers_cannot_load(project: Project, xdist: None) -> None:
+    project.write("helpers.py", "from __main__ import HERE\ndef plus(x):\n    return HERE + x\n")
+    project.write("run.py", NOT_LOADED.replace("WORKERS", "2"))
+    line = "a worker cannot load the experiment: ImportError: cannot import name 'HERE' from"
+    last = project.python("run.py").splitlines()[-1]
+    assert last.startswith(f"pytest_memento.errors.MementoError: {line}")
+    assert last.endswith("run with workers=1")
+    project.write("run.py", NOT_LOADED.replace("WORKERS", "None"))
+    shown = project.python("run.py")
+    assert "values [11, 12]" in shown
+    if os.cpu_count() != 1:
+        assert f"/run.py:11: MementoWarning: {line}" in shown
+        assert "so they run in this process, one after the other" in shown
+
+
+STATEFUL = """
+LR = 1
+LIMIT = 1
+TABLE = {}
+
+class Defaults:
+    size = 1
+
+    def shape(self):
+        return self.size
+
+    def is_own(self):
+        return Defaults.is_own.__globals__ is globals()
+
+class Settings:
+    depth = 1
+
+settings = Settings()
+
+def scale(x):
+    return x
+
+def wrapped(x):
+    return x
+
+def set_limit(limit):
+    global LIMIT
+    LIMIT = limit
+
+def register(function):
+    TABLE[function.__name__] = function
+    return function
+
+def seen(x):
+    model, models = Defaults(), {name: each(x) for name, each in TABLE.items()}
+    of_model = [model.size, model.shape(), model.is_own()]
+    return [x * LR, LIMIT, *of_model, settings.depth, scale(x), wrapped(x), models]
+"""
+SET_STATE = """
+import functools
+import helpers
+from pytest_memento import Memento
+
+helpers.set_limit(7)
+helpers.Defaults.size = 3
+helpers.settings.depth = 4
+
+@helpers.register
+def model(x):
+    return x * helpers.LR
+
+def twice(function):
+    @functools.wraps(function)
+    def wrapper(x):
+        return 2 * function(x)
+    return wrapper
+
+def experiment(config):
+    return helpers.seen(config.x)
+
+if __name__ == "__main__":
+    helpers.LR = 5
+    helpers.scale = lambda x: -x
+    helpers.wrapped = twice(helpers.wrapped)
+    helpers.Defaults.shape = lambda self: "square"
+    for workers in (WORKERS):
+        (result,) = Memento(experiment, num_workers=workers).run({"parameters": {"x": [1]}})
+        print(workers, result.was_cached, result.value)
+"""
+
+
+def test_workers_have_what_a_script_has_set(project: Project, xdist: None) -> None:
+    project.write("helpers.py", STATEFUL)
+    project.write("run.py", SET_STATE.replace("WORKERS", "2, 1"))
+    shown = project.python("run.py").splitlines()
+    value = "[5, 7, 3, 'square', True, 4, -1, 2, {'model': 5}]"
+    assert f"2 False {value}" in shown
+    assert f"1 True {value}" in shown
+
+
+def test_workers_have_what_was_set_at_a_prompt(project: Project, xdist: None) -> None:
+    project.write("helpers.py", "LR = 1\ndef scale(x):\n    return x * LR\n")
+    shown = project.python("-c", """if True:
+        import helpers
+        from pytest_memento import Memento
+        def experiment(x):
+            import helpers  # here: in a worker, nothing else imports it
+            return helpers.scale(x)
+        for LR in (1, 5):
+            helpers.LR = LR
+            results = Memento(experiment, num_workers=2).run({"parameters": {"x": [1, 2]}})
+            print([result.value for result in results])
+    """)  # fmt: skip
+    assert "[1, 2]\n" in shown
+    assert "[5, 10]\n" in shown
+
+
+def test_what_was_set_and_cannot_be_pickled(project: Project, xdist: None) -> None:
+    project.write("helpers.py", "POOL = None\ndef size():\n    return POOL.size\n")
+    script = """
+        import threading
+        import helpers
+        from pytest_memento import Memento
+        class Pool:
+            def __init__(self):
+                self.lock, self.size = threading.Lock(), 3
+            def __memento_key__(self):
+                return self.size
+        def experiment(x):
+            return x * helpers.size()
+        if __name__ == "__main__":
+            helpers.POOL = Pool()
+            results = Memento(experiment, num_workers=WORKERS).run({"parameters": {"x": [1, 2]}})
+            print("values", [result.value for result in results])
+    """
+    line = "helpers.POOL.lock: cannot pickle '_thread.lock' object, which workers need"
+    project.write("run.py", script.replace("WORKERS", "2"))
+    last = project.python("run.py").splitlines()[-1]
+    assert last.startswith(f"pytest_memento.errors.MementoError: {line}")
+    project.write("run.py", script.replace("WORKERS", "None"))
+    shown = project.python("run.py")
+    assert "values [3, 6]" in shown
+    if os.cpu_count() != 1:
+        assert f"MementoWarning: {line}" in shown
+
+
+EDITED = """
+import os
+import time
+from pathlib import Path
+import helpers
+from pytest_memento import Memento
+
+def wait_for(path):
+    until = time.monotonic() + 4
+    while not path.exists() and time.monotonic() < until:
+        time.sleep(0.02)
+
+def experiment(x):
+    other, began, again = Path("other"), Path("began"), Path("again")
+    if x == 1 and began.exists():
+        again.touch()
+    elif x == 1:
+        wait_for(other)
+        Path("helpers.py").write_text("def scale(x):\\n    return -x  # edited\\n")
+        began.touch()
+        os._exit(1)
+    elif x == 2:
+        other.touch()
+        wait_for(again)  # or until a new worker has had the time to come up
+    return helpers.scale(x)
+
+results = Memento(experiment, num_workers=2).run({"parameters": {"x": [XS]}})
+print("values", [result.value for result in results])
+"""
+
+
+def test_a_worker_that_is_replaced_after_an_edit(project: Project, xdist: None) -> None:
+    project.write("helpers.py", HELPERS)
+    project.write("run.py", EDITED.replace("XS", "1, 2"))
+    assert "values [10, 20]" in project.python("run.py")
+
+
+def test_the_only_worker_is_replaced_after_an_edit(project: Project, xdist: None) -> None:
+    project.write("helpers.py", HELPERS)
+    project.write("other", "")
+    project.write("run.py", EDITED.replace("XS", "1"))
+    last = project.python("run.py").splitlines()[-1]
+    assert last.startswith("pytest_memento.errors.MementoError: helpers.py was changed since")
+    project.write("run.py", EDITED.replace("XS", "1").replace("num_workers=2", ""))
+    assert "values [-1]" in project.python("run.py")

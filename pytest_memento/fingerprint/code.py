@@ -83,6 +83,8 @@ class Codebase:
         is_live: bool = False,
     ) -> None:
         self.meanings = Meanings(Modules(root or Path.cwd(), script, read))
+        self.live: dict[tuple[str, str], object] = {}
+        """What others have made of the names of a module: (module, name) -> what it is now."""
         self._is_live = is_live
         self._readers = [_Reader.of(self.meanings, annotated=each) for each in (False, True)]
 
@@ -242,7 +244,12 @@ class Codebase:
         found = False
         for target in walk.new_names():
             name, value = f"{target.module.label}.{target.name}", self._now(target)
-            if value is not _UNKNOWN and not walk.says(target, value):
+            if value is _UNKNOWN:
+                continue
+            says = walk.says(target, value)
+            if not says or walk.is_changed_by_others(target):
+                self.live[target.module.name, target.name] = value
+            if not says:
                 found = True
                 if isinstance(value, types.FunctionType):
                     self._start_apart(walk, value)
@@ -372,6 +379,11 @@ class _Walk:
             return False
         used = (each for each in self._seen if isinstance(each, Definition))
         return not any(target in self._imports.changed_by(each) for each in used)
+
+    def is_changed_by_others(self, target: Definition) -> bool:
+        """Tell whether modules do something to a name that its own one does not import."""
+        parts = self._effects.get(target, ())
+        return any(part.module not in self._imports.reached(target.module) for part in parts)
 
     def reach(self, target: Target) -> None:
         """Come to something that is used."""

@@ -49,7 +49,7 @@ from pytest_memento.errors import MementoError
 from pytest_memento.plugin import care, fixtures, gpus, hookspecs, options, slurm
 from pytest_memento.plugin.acceptance import Acceptance
 from pytest_memento.plugin.collection import Collection
-from pytest_memento.plugin.distribution import Controller, Worker, is_scheduled_here, refuse
+from pytest_memento.plugin.distribution import Controller, Worker, is_scheduled_here
 from pytest_memento.plugin.execution import Execution
 from pytest_memento.plugin.given import GIVEN, INPUT, Given, Nothing
 from pytest_memento.plugin.gpus import Gpus
@@ -176,8 +176,7 @@ def _take(config: pytest.Config, left: Path) -> None:
     try:
         config.stash[GIVEN] = Given.load(left)
     except MementoError as error:
-        refuse(config, str(error))
-        config.pluginmanager.register(Nothing(), "memento-nothing")
+        config.pluginmanager.register(Nothing(config, str(error)), "memento-nothing")
     if not os.environ.get("PYTHONBREAKPOINT"):
         sys.breakpointhook = _without_debugger
 

@@ -16,7 +16,6 @@ from pytest_memento.errors import FileError
 from pytest_memento.experiment import Describe, Manifest
 from pytest_memento.files import find, name_of
 from pytest_memento.fingerprint import Code, Codebase
-from pytest_memento.loaded import script_of
 from pytest_memento.plugin import fixtures, private
 from pytest_memento.plugin.files import is_experiment_name
 from pytest_memento.plugin.given import Given, given_to
@@ -45,11 +44,13 @@ class Codes:
             if given is None
             else Codebase(
                 options.root,
-                script=script_of(given.subject.code),
-                read=given.loaded.read,
+                script=given.script,
+                read=given.read,
                 is_live=True,
             )
         )
+        if given is not None:
+            given.live = self._codebase.live
 
     def describe(self, metafunc: pytest.Metafunc, given: Iterable[str]) -> Describe:
         """Return what tells the manifest of a function for the code in a configuration.

@@ -6,6 +6,7 @@ as for any other: arguments, keys, store, claims, schedule, reports.
 
 from __future__ import annotations
 
+import functools
 import shutil
 import tempfile
 import types
@@ -18,10 +19,10 @@ import pytest
 
 from pytest_memento.errors import FingerprintError, MatrixError, MementoError
 from pytest_memento.experiment import Experiment
-from pytest_memento.fingerprint import digest_value
+from pytest_memento.fingerprint import Script, digest_value
 from pytest_memento.inputs import Input, ResultsOf, told_apart
 from pytest_memento.labels import quoted, short
-from pytest_memento.loaded import Loaded
+from pytest_memento.loaded import Loaded, script_of
 from pytest_memento.matrix import Case, Expansion
 from pytest_memento.pipeline import Stage
 from pytest_memento.plugin.bound import BOUND
@@ -34,6 +35,8 @@ if TYPE_CHECKING:
 
 INPUT = "memento_given"
 """The file with the experiment, in what a worker of xdist is given."""
+_OUTPUT = "memento_not_loaded"
+"""Why it could not bring that back, in what it returns."""
 
 
 @dataclass(eq=False)  # pytest 8.2 wants plugins to have a hash
@@ -61,7 +64,15 @@ class Given:
     """Why there are no experiments."""
     unpicklable: MementoError | None = None
     """Why workers cannot run them."""
+    has_begun: bool = False
+    """Whether a worker was ready to."""
+    live: Mapping[tuple[str, str], object] = field(default_factory=dict)
+    """What others have made of the names of a module, see :class:`Codebase`."""
+    _sources: dict[Path, str] = field(default_factory=dict)
+    """The files that the keys are made from, with their digests."""
     _left: Path | None = None
+    _ready: set[Any] = field(default_factory=set)
+    """The workers that are."""
 
     @classmethod
     def load(cls, path: Path) -> Given:
@@ -79,7 +90,23 @@ class Given:
         from pytest_memento import bundle  # which imports cloudpickle
 
         keys = [(each.key, each.manifest) for each in self.experiments]
-        return bundle.dump(bundle.Bundle(self.subject, self.stages, keys))
+        return bundle.dump(bundle.Bundle(self.subject, self.stages, keys, self.live, self._sources))
+
+    @functools.cached_property
+    def script(self) -> Script | None:
+        """The script that runs, and where it is."""
+        return script_of(self.subject.code)
+
+    def read(self, path: Path) -> bytes:
+        """Return the source of a file, as it was when this process has loaded it.
+
+        :raises OSError: it cannot be read.
+        :raises MementoError: it was changed between then and the first time that this was asked.
+        """
+        source = self.loaded.read(path)
+        if self.script is None or path != self.script.path:  # which workers do not import
+            self._sources[path] = digest_value(source)
+        return source
 
     def known(self, cases: Sequence[Case]) -> list[Experiment] | None:
         """Return the experiments of cases of the present stage, if their keys are known."""
@@ -161,12 +188,40 @@ class Given:
         node.workerinput[INPUT] = str(self._left)
         node.workerinput[STORE] = str(node.config.stash[OPTIONS].store.root)
 
+    @pytest.hookimpl(optionalhook=True)
+    def pytest_xdist_node_collection_finished(self, node: Any, ids: Sequence[str]) -> None:
+        """Note that a worker is ready."""
+        if ids:
+            self.has_begun = True
+            self._ready.add(node)
+
+    @pytest.hookimpl(optionalhook=True, trylast=True)
+    def pytest_testnodedown(self, node: Any) -> None:
+        """Go on without a worker that could not load the experiment, if there are others."""
+        self._ready.discard(node)
+        line = getattr(node, "workeroutput", {}).get(_OUTPUT)
+        if line is None:
+            return
+        if self._ready:
+            self.remarks.append(f"the session went on without a worker: {line}")
+            return
+        self.unpicklable = MementoError(line)
+        raise pytest.UsageError(line)
+
 
 GIVEN = pytest.StashKey[Given]()
 
 
 class Nothing:
-    """Collects nothing, where a worker has nothing to run."""
+    """Collects nothing, where a worker has nothing to run, and tells the controller.
+
+    A worker that just ended would be taken for one that has crashed.
+
+    :param why: in one line.
+    """
+
+    def __init__(self, config: pytest.Config, why: str) -> None:
+        config.workeroutput[_OUTPUT] = why  # type: ignore[attr-defined]  # of xdist
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_collection(self, session: pytest.Session) -> bool:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from pytest_memento.plugin import private
+from pytest_memento.plugin.given import GIVEN
 from pytest_memento.plugin.options import OPTIONS
 from pytest_memento.plugin.plan import Plan
 from pytest_memento.plugin.reports import report_in_one
@@ -86,6 +87,8 @@ class ExperimentScheduling:
             self._begin(node, collection)
         elif list(collection) == list(self._ids):
             self.work.join(node)
+        elif not collection and GIVEN in self.config.stash:  # which says itself why
+            node.shutdown()
         else:
             self._refuse(node, collection)
 
