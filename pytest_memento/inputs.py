@@ -74,8 +74,7 @@ class Input:
 
     def __memento_code__(self) -> dict[str, str]:
         """Return what counts as code: how it is computed."""
-        start = f"{OF_INPUT}{self.key.experiment}: "
-        return {f"{start}{name}": digest for name, digest in self.made_from.items()}
+        return manifest_of({"": self})
 
     def __memento_parts__(self) -> Mapping[str, Plain]:
         """Return what it is told apart by in tables."""
@@ -97,6 +96,36 @@ def made_from(manifest: Mapping[str, str], settings: Mapping[str, str]) -> dict[
     :param settings: tracked setting -> digest.
     """
     return {**{f"{OF_SETTING}{name}": digest for name, digest in settings.items()}, **manifest}
+
+
+def manifest_of(given: Mapping[str, Input]) -> dict[str, str]:
+    """Return what counts as code of inputs: how they are computed.
+
+    What all inputs of an experiment share is there once. Where they differ, as in a setting, each
+    has an entry of its own, with its parameter: one must not hide the other.
+
+    :param given: parameter -> input.
+    """
+    groups: dict[str, dict[str, Input]] = {}
+    for name, each in given.items():
+        groups.setdefault(each.key.experiment, {})[name] = each
+    return {
+        _entry(experiment, "" if is_shared else name, entry): digest
+        for experiment, inputs in groups.items()
+        for entry, is_shared in _entries([each.made_from for each in inputs.values()]).items()
+        for name, each in inputs.items()
+        if (digest := each.made_from.get(entry)) is not None
+    }
+
+
+def _entries(made: Sequence[Mapping[str, str]]) -> dict[str, bool]:
+    """Return each entry, and whether it is the same in all."""
+    names = dict.fromkeys(name for each in made for name in each)
+    return {name: len({each.get(name) for each in made}) == 1 for name in names}
+
+
+def _entry(experiment: str, parameter: str, entry: str) -> str:
+    return f"{OF_INPUT}{experiment}{f' ({parameter})' if parameter else ''}: {entry}"
 
 
 def opened(parameters: Mapping[str, Value]) -> dict[str, Plain]:

@@ -12,7 +12,7 @@ from pytest_memento import MatrixError, results_of
 from pytest_memento.config import Config
 from pytest_memento.experiment import Experiment, experiments_of
 from pytest_memento.fingerprint import digest_value
-from pytest_memento.inputs import told_apart
+from pytest_memento.inputs import manifest_of, told_apart
 from pytest_memento.labels import label
 from pytest_memento.matrix import Choice, expand
 from pytest_memento.record import Value
@@ -48,6 +48,50 @@ def test_what_it_is_made_from_is_in_the_manifest() -> None:
     assert first.manifest["input exp_a.py::f: setting s"] == digest_value(1)
     last = following([first])[0]
     assert last.manifest["input exp_b.py::g: input exp_a.py::f: f"] == "1"
+
+
+def pairs(*settings: int, **manifest: str) -> Experiment:
+    """Return what is given two results of one experiment, as ``a`` and ``b``."""
+    matrix = [{"parameters": {"x": [x]}, "settings": {"s": s}} for x, s in enumerate(settings)]
+    a, b = (each.as_input() for each in experiments(matrix, **manifest))
+    cases = expand({"parameters": {"a": [Choice(a)], "b": [Choice(b)]}}).cases
+    return experiments_of("exp_b.py::g", cases, lambda _: {})[0]
+
+
+def test_two_results_of_one_experiment_do_not_hide_each_other() -> None:
+    keys = [pairs(*settings, f="1").key for settings in ((1, 9), (2, 9), (1, 8), (9, 1), (1, 1))]
+    assert len({key.parameters for key in keys}) == 1
+    assert len({key.code for key in keys}) == 5
+    assert pairs(1, 9, f="1").manifest == {
+        "input exp_a.py::f: f": "1",
+        "input exp_a.py::f (a): setting s": digest_value(1),
+        "input exp_a.py::f (b): setting s": digest_value(9),
+    }
+    assert pairs(1, 1, f="1").manifest == {
+        "input exp_a.py::f: f": "1",
+        "input exp_a.py::f: setting s": digest_value(1),
+    }
+
+
+def test_nor_does_one_that_lacks_what_the_other_has() -> None:
+    first, second = (
+        experiments({**MATRIX, "settings": settings}, f="1")[place].as_input()
+        for place, settings in enumerate(({}, {"s": 1}))
+    )
+    assert manifest_of({"a": first, "b": second}) == {
+        "input exp_a.py::f: f": "1",
+        "input exp_a.py::f (b): setting s": digest_value(1),
+    }
+
+
+def test_the_same_results_under_other_names() -> None:
+    matrix = [{"parameters": {"x": [x]}, "settings": {"s": x}} for x in (1, 2)]
+    first, second = (Choice(each.as_input()) for each in experiments(matrix))
+    both = [{"a": [first], "b": [second]}, {"b": [first], "a": [second]}]
+    cases = expand([{"parameters": parameters} for parameters in both]).cases
+    made = experiments_of("exp_b.py::g", cases, lambda _: {})
+    assert [each.manifest for each in made] == [manifest_of(each.given) for each in made]
+    assert made[0].key.code != made[1].key.code
 
 
 def test_those_that_differ_in_settings_alone() -> None:

@@ -127,6 +127,24 @@ def test_of_one_configuration_by_another_setting() -> None:
     assert {name: results[name][0].value for name in results} == {2: 2, 3: 3}
 
 
+def test_two_matrices_with_settings_of_their_own() -> None:
+    def either(config: Config) -> Any:
+        return (config.a, config.b) if "a" in config else config.settings.n
+
+    def report(**settings: int) -> Any:
+        memento = Memento(either, num_workers=1)
+        for name, n in settings.items():
+            memento.add_matrix({"id": name, "parameters": {"x": [name]}, "settings": {"n": n}})
+        memento.add_matrix({"id": "report", "dependencies": [*settings]})
+        results = memento.run_all()
+        assert results is not None
+        return results["report"][0].value
+
+    assert report(a=1, b=9) == (1, 9)
+    assert report(a=2, b=9) == (2, 9)
+    assert report(a=2, b=8) == (2, 8)
+
+
 def test_dependencies_alone() -> None:
     def either(config: Config) -> Any:
         return config["1"] + 1 if "1" in config else config.x

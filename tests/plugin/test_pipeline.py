@@ -180,6 +180,47 @@ def test_an_edit_makes_stale_what_comes_after_it(pipeline: pytest.Pytester, note
     assert stages(notes) == {"prepare": 1, "train": 6, "evaluate": 12}
 
 
+@pytest.mark.parametrize("source", ["::experiment_a", "::experiment_b"])
+def test_an_edit_of_one_of_two_inputs_of_an_experiment(
+    pytester: pytest.Pytester, source: str
+) -> None:
+    pytester.makepyfile(
+        exp_a=f"""
+        import pytest
+        from pytest_memento import results_of
+
+        SIZES = {{"small": 1, "large": 9}}
+        matrix = [{{"parameters": {{"x": [x]}}, "settings": {{"size": n}}}} for x, n in SIZES.items()]
+
+        @pytest.mark.memento(matrix=matrix)
+        def experiment_a(x, size):
+            return x, size
+
+        @pytest.mark.memento(matrix={{"parameters": {{"a": results_of("::experiment_a")}}}})
+        def experiment_b(a):
+            return a
+
+        def of(name):
+            return results_of({source!r}, where=lambda config: name in str(config))
+
+        matrix = {{"parameters": {{"a": of("small"), "b": of("large")}}}}
+
+        @pytest.mark.memento(matrix=matrix)
+        def experiment_compare(a, b):
+            return a, b
+        """
+    )
+    assert pytester.runpytest().parseoutcomes() == {"passed": 5}
+    edit(pytester, "exp_a.py", '"small": 1', '"small": 2')
+    dry = pytester.runpytest("--collect-only")
+    dry.stdout.fnmatch_lines(
+        [f"*experiment_compare*  stale: input exp_a.py{source} (a): *setting size changed"]
+    )
+    assert pytester.runpytest().parseoutcomes() == {"passed": 3, "cached": 2}
+    (compared,) = load_results("exp_a.py").where("experiment == 'exp_a.py::experiment_compare'")
+    assert compared.value == (("small", 2), ("large", 9))
+
+
 def test_a_data_file_of_an_input(pytester: pytest.Pytester, notes: Notes) -> None:
     (pytester.path / "rows.txt").write_text("1")
     pytester.makepyfile(
