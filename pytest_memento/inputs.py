@@ -20,6 +20,7 @@ from pytest_memento.matrix.words import what
 from pytest_memento.record import Key, Plain, Value, describe_config
 
 if TYPE_CHECKING:
+    from pytest_memento.fingerprint import Digest
     from pytest_memento.results import Result, Results
 
 Where: TypeAlias = Mapping[str, Any] | Callable[[Config], object] | None
@@ -47,17 +48,6 @@ class Input:
     store: str = field(default="", compare=False)
     has_twin: bool = field(default=False, compare=False)
 
-    def __getattr__(self, name: str) -> Any:
-        """Return a parameter of its configuration, as in ``lambda config: config.model.lr > 1``."""
-        if not name.startswith("_") and name in self.__dict__.get("config", ()):
-            return self.config[name]
-        raise AttributeError(
-            f"the result of {self.__dict__['key'].experiment} is not there yet: what is known of it"
-            f" is its configuration ({', '.join(self.config)}), and .config.settings"
-            if "config" in self.__dict__
-            else name
-        )
-
     @property
     def name(self) -> str:
         """What people know it as: experiment and configuration."""
@@ -76,12 +66,68 @@ class Input:
         """Return what counts as code: how it is computed."""
         return manifest_of({"": self})
 
+    def __memento_seen__(self) -> InputConfig:
+        """Return what functions of the user see of it."""
+        return InputConfig(self)
+
     def __memento_parts__(self) -> Mapping[str, Plain]:
         """Return what it is told apart by in tables."""
         return self.parts
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Input:
         return self
+
+
+class InputConfig(Config):
+    """What functions of the user see of a result when a matrix is expanded: its configuration.
+
+    As in ``lambda config: config.model.lr > 1``. An :class:`Input` has other names, and a parameter
+    may be called the same, as ``name``; no parameter is called as anything of a :class:`Config`.
+    """
+
+    __slots__ = ("_input",)
+    _input: Input
+
+    def __init__(self, given: Input) -> None:
+        config = given.config
+        seen = {n: _seen(value) for n, value in config._values.items()}  # some are loaded later
+        super().__init__(seen, config.settings, config.untracked)
+        object.__setattr__(self, "_input", given)
+
+    @property
+    def config(self) -> Config:
+        """The same: that it is a configuration may be said, or not."""
+        return self
+
+    @property
+    def fingerprint(self) -> tuple[Digest, Digest]:
+        """The digests of the parameters and of the tracked settings."""
+        key = self._input.key
+        return key.parameters, key.settings
+
+    def __getitem__(self, name: str) -> Any:
+        if name not in self._values:
+            raise KeyError(self._missing(name))
+        return super().__getitem__(name)
+
+    def _missing(self, name: str) -> str:  # noqa: ARG002
+        return (
+            f"the result of {self._input.key.experiment} is not there yet: what is known of it is"
+            f" its configuration ({', '.join(self)}), and .config.settings"
+        )
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, InputConfig) and self._input == other._input
+
+    def __hash__(self) -> int:
+        return hash(self._input)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return InputConfig, (self._input,)
+
+
+def _seen(value: Any) -> Any:
+    return InputConfig(value) if isinstance(value, Input) else value
 
 
 OF_INPUT = "input "

@@ -122,10 +122,38 @@ def test_what_it_is_told_apart_by() -> None:
     assert given.name == "exp_a.py::f[x=1]"
     assert Value.of(given, "(x=1)").parts == {"x": 1}
     assert following([first])[0].inputs[0].parts == {"model.x": 1, "y": 1}
-    assert (given.x, following([first])[0].inputs[0].model.x) == (1, 1)
-    with pytest.raises(AttributeError, match="what is known of it is its configuration"):
-        _ = given.accuracy
     assert given.config == Config({"x": 1}, {"s": 1})
+
+
+def seen_of(experiment: Experiment) -> Config:
+    """Return what functions of the user see of what stands for a result."""
+    return experiment.case.row.seen()
+
+
+def test_what_functions_of_the_user_see_of_it() -> None:
+    first, other = following(experiments(MATRIX))
+    (last,) = following([first])
+    model = seen_of(last).model
+    assert (model.y, model.model.x, model["model"]["x"], model.config.model.x) == (1, 1, 1, 1)
+    assert model.model.settings.s == model.model.config.settings.s == 1
+    assert model.model == seen_of(first).model != seen_of(other).model
+    assert hash(model.model) == hash(seen_of(first).model)
+    assert pickle.loads(pickle.dumps(model)) == copy.deepcopy(model) == model
+    assert model.fingerprint == (first.key.parameters, first.key.settings)
+    assert model.model != {"x": 1}
+    text = "what is known of it is its configuration .model, y., and .config.settings"
+    with pytest.raises(AttributeError, match=text):
+        _ = model.accuracy
+    with pytest.raises(KeyError, match=text):
+        _ = model["accuracy"]
+
+
+def test_its_parameters_may_have_any_name() -> None:
+    names = ("name", "key", "label", "made_from", "parts", "store", "has_twin", "id", "value")
+    before = experiments({"parameters": {name: [f"its {name}"] for name in names}})
+    (after,) = following(before)
+    seen = seen_of(after).model
+    assert [getattr(seen, name) for name in names] == [f"its {name}" for name in names]
 
 
 def test_it_is_one_thing() -> None:

@@ -737,6 +737,39 @@ def test_inputs_can_be_excluded_by_their_configuration(pytester: pytest.Pytester
     assert [r.value for r in load_results("exp_b.py")] == [(1, 2), (1, 3), (2, 3)]
 
 
+def test_a_parameter_called_name(pytester: pytest.Pytester) -> None:
+    pytester.makepyfile(
+        exp_a="""
+        matrix = {"parameters": {"name": ["iris", "wine"]}}
+
+        def experiment(name):
+            return name
+        """,
+        exp_b="""
+        from pytest_memento import results_of
+        matrix = {
+            "parameters": {"data": results_of("exp_a.py"), "depth": [2, 50]},
+            "exclude": [lambda config: config.data.name == "wine" and config.depth == 50],
+        }
+
+        def experiment(data, depth):
+            return data, depth
+        """,
+        exp_c="""
+        from pytest_memento import results_of
+        of_iris = results_of("exp_b.py", where=lambda config: config.data.name == "iris")
+        matrix = {"parameters": {"fit": of_iris}}
+
+        def experiment(fit):
+            return fit
+        """,
+    )
+    assert pytester.runpytest("-W", "error").parseoutcomes() == {"passed": 2 + 3 + 2}
+    fits = [("iris", 2), ("iris", 50)]
+    assert [r.value for r in load_results("exp_b.py")] == [*fits, ("wine", 2)]
+    assert [r.value for r in load_results("exp_c.py")] == fits
+
+
 def test_results_that_are_there(pytester: pytest.Pytester) -> None:
     pytester.makepyfile(
         exp_a="""
