@@ -285,7 +285,7 @@ class Attempt:
         self.root = root
         self.command = command
         self._inputs = dict(inputs or {})
-        self._files = {name: d for each in self._inputs.values() for name, d in each.files.items()}
+        self._files = files.merged(each.files for each in self._inputs.values())
         self.config = self.fresh_config()
         self.context = Context(experiment.key, self.config, store, root, self._inputs)
         self.measured = Measured(started=time.time())
@@ -425,7 +425,8 @@ class Attempt:
             environment=self._keep_environment(),
             host=provenance.host(),
             pid=os.getpid(),
-            files={**self._files, **self.context.files},
+            # One that has changed since an input was computed makes a mixture, which is no hit.
+            files=files.merged((self._files, self.context.files)),
             seed=self.context.seed,
             inputs=_addresses(case.config, self.store) if self.experiment.inputs else {},
             **more,

@@ -250,6 +250,33 @@ def test_a_data_file_of_an_input(pytester: pytest.Pytester, notes: Notes) -> Non
     assert notes() == ["33"]
 
 
+def test_a_data_file_that_changes_between_an_input_and_what_is_given_it(
+    pytester: pytest.Pytester,
+) -> None:
+    (pytester.path / "rows.txt").write_text("before")
+    pytester.makepyfile(
+        exp_a="""
+        matrix = {"parameters": {"x": [1]}}
+
+        def experiment(context):
+            return context.depends_on("rows.txt").read_text()
+        """,
+        exp_b="""
+        from pathlib import Path
+        from pytest_memento import results_of
+        matrix = {"parameters": {"a": results_of("exp_a.py")}}
+
+        def experiment(context, a):
+            Path("rows.txt").write_text("after it")  # as somebody may while it runs
+            return a, context.depends_on("rows.txt").read_text()
+        """,
+    )
+    for expected in (("before", "after it"), ("after it", "after it")):
+        assert pytester.runpytest().parseoutcomes() == {"passed": 2}
+        assert load_results("exp_b.py")[0].value == expected
+    assert pytester.runpytest().parseoutcomes() == {"cached": 2}
+
+
 # -- inputs that are not there ---------------------------------------------------------------------
 
 
