@@ -37,7 +37,7 @@ class Input:
     :param made_from: what its code and its settings are: the manifest, and setting -> digest.
     :param parts: what its parameters are, as far as plain data can tell.
     :param store: the directory of the store that it is in, if it is not in that of the session.
-    :param has_twin: whether another input differs from it in nothing but the settings.
+    :param is_twin: whether one before it differs from it in nothing but the settings.
     """
 
     key: Key
@@ -46,7 +46,7 @@ class Input:
     made_from: Mapping[str, str] = field(compare=False, repr=False)
     parts: Mapping[str, Plain] = field(compare=False, repr=False)
     store: str = field(default="", compare=False)
-    has_twin: bool = field(default=False, compare=False)
+    is_twin: bool = field(default=False, compare=False)
 
     @property
     def name(self) -> str:
@@ -59,7 +59,7 @@ class Input:
 
     def __memento_key__(self) -> list[str]:
         """Return what counts among parameters: which configuration of which experiment."""
-        settings = [self.key.settings] if self.has_twin else []
+        settings = [self.key.settings] if self.is_twin else []
         return ["input", self.key.experiment, self.key.parameters, *settings]
 
     def __memento_code__(self) -> dict[str, str]:
@@ -253,27 +253,38 @@ def results_of(
 
 
 def told_apart(inputs: Sequence[Input]) -> list[Input]:
-    """Return inputs of which settings count as well where they differ in nothing else."""
+    """Return inputs of which settings count as well where they differ in nothing else.
+
+    They do not for the first of such twins: that there are others now makes no result of what is
+    given it another one.
+
+    :param inputs: in the order of their matrix.
+    """
     several: dict[tuple[str, str], list[Input]] = {}
     for each in inputs:
         several.setdefault((each.key.experiment, each.key.parameters), []).append(each)
-    return [
-        each if len(twins) == 1 else replace(each, has_twin=True, parts=_parts(each, twins))
-        for each in inputs
-        for twins in [several[each.key.experiment, each.key.parameters]]
-    ]
+    return [_apart(each, several[each.key.experiment, each.key.parameters]) for each in inputs]
 
 
-def _parts(given: Input, twins: Sequence[Input]) -> dict[str, Plain]:
-    """Return what an input is told apart by from those that differ in settings."""
+def _apart(given: Input, twins: Sequence[Input]) -> Input:
+    if len({twin.key.settings for twin in twins}) == 1:
+        return given
+    first = next((twin.key for twin in twins if not twin.is_twin), given.key)
+    is_twin = given.is_twin or given.key.settings != first.settings
+    return replace(given, is_twin=is_twin, parts={**given.parts, **_settings(given, twins)})
+
+
+def _settings(given: Input, twins: Sequence[Input]) -> dict[str, Plain]:
+    """Return the settings by which an input is told apart from its twins."""
     _, settings = describe_config(given.config, {}, {})
     entries = {name: f"{OF_SETTING}{name}" for name in settings}
-    differ = {
-        f"settings.{name}": value
-        for name, value in settings.items()
-        if len({twin.made_from.get(entries[name]) for twin in twins}) > 1
-    }
-    return {**given.parts, **opened(differ)}
+    return opened(
+        {
+            f"settings.{name}": value
+            for name, value in settings.items()
+            if len({twin.made_from.get(entries[name]) for twin in twins}) > 1
+        }
+    )
 
 
 def _refuse_equal(inputs: Sequence[Input]) -> None:

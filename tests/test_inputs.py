@@ -103,6 +103,17 @@ def test_those_that_differ_in_settings_alone() -> None:
     assert [each.parts for each in with_twin] == [{"x": 1, "settings.s": s} for s in (1, 2)]
 
 
+def test_the_first_is_what_it_is_without_the_others() -> None:
+    several = experiments([{**MATRIX, "settings": {"s": s}} for s in (1, 2, 3)])
+    first, _, second, _, third, _ = (each.as_input() for each in several)
+    apart = [digest_value(each) for each in told_apart([first, second, third])]
+    assert len({*apart}) == 3
+    assert apart[0] == digest_value(first)
+    assert apart[:2] == [digest_value(each) for each in told_apart([first, second])]
+    again = told_apart(told_apart([first, second, third])[::-1])
+    assert [digest_value(each) for each in again] == apart[::-1]
+
+
 def test_settings_count_for_those_that_differ_in_them_only() -> None:
     settings = [{"s": 1, "same": 0}, {"s": 2, "same": 0}]
     several = [
@@ -149,7 +160,7 @@ def test_what_functions_of_the_user_see_of_it() -> None:
 
 
 def test_its_parameters_may_have_any_name() -> None:
-    names = ("name", "key", "label", "made_from", "parts", "store", "has_twin", "id", "value")
+    names = ("name", "key", "label", "made_from", "parts", "store", "is_twin", "id", "value")
     before = experiments({"parameters": {name: [f"its {name}"] for name in names}})
     (after,) = following(before)
     seen = seen_of(after).model

@@ -970,6 +970,73 @@ def test_results_are_of_two_settings(pytester: pytest.Pytester) -> None:
     assert len(load_results("exp_b.py").where(**{"a.settings.s": 10})) == 1
 
 
+TWINS = """
+    import pytest
+    from pytest_memento import results_of
+
+    CHOSEN = slice(None)
+    matrix = [{"parameters": {"x": [0]}, "settings": {"n": n}} for n in (1, 2)][CHOSEN]
+
+    @pytest.mark.memento(matrix=matrix)
+    def experiment_a(n):
+        return n
+
+    def of(n):
+        return results_of("::experiment_a", where=lambda config: config.settings.n == n)
+
+    @pytest.mark.memento(matrix=MATRIX)
+    def experiment_b(a):
+        return a
+"""
+
+
+def of_twins(pytester: pytest.Pytester, matrix: str, chosen: str = "slice(None)") -> None:
+    source = TWINS.replace("matrix=MATRIX", f"matrix={matrix}")
+    pytester.makepyfile(exp_a=source.replace("slice(None)", chosen))
+
+
+def test_what_is_told_apart_does_not_depend_on_what_else_is_there(
+    pytester: pytest.Pytester,
+) -> None:
+    every = '{"parameters": {"a": results_of("::experiment_a")}}'
+    of_twins(pytester, every, "slice(1)")
+    assert pytester.runpytest().parseoutcomes() == {"passed": 2}
+    of_twins(pytester, every)
+    assert pytester.runpytest().parseoutcomes() == {"cached": 2, "passed": 2}
+    for some in ("of(1)", "of(2)", "[of(2), of(1)]"):
+        of_twins(pytester, f'{{"parameters": {{"a": {some}}}}}')
+        outcomes = pytester.runpytest().parseoutcomes()
+        assert outcomes == {"cached": 3 if some[0] == "o" else 4}
+    results = load_results("exp_a.py").where("experiment == 'exp_a.py::experiment_b'")
+    assert [result.value for result in results] == [2, 1]
+
+
+def test_several_results_of_for_one_parameter(pytester: pytest.Pytester) -> None:
+    of_twins(pytester, '[{"parameters": {"a": of(2)}}, {"parameters": {"a": [of(1)]}}]')
+    assert pytester.runpytest("-W", "error").parseoutcomes() == {"passed": 4}
+    of_twins(pytester, '[{"parameters": {"a": of(1)}}, {"parameters": {"a": [of(2), of(1)]}}]')
+    result = pytester.runpytest()
+    result.stdout.fnmatch_lines(["*the configuration a=(*) is there twice (in matrix*0* and *"])
+
+
+def test_several_stored_results_for_one_parameter(pytester: pytest.Pytester) -> None:
+    of_twins(pytester, '{"parameters": {"a": of(2)}}')
+    pytester.runpytest()
+    pytester.makepyfile(
+        exp_c="""
+        from pytest_memento import load_results, results_of
+        stored = load_results("exp_a.py").where("experiment == 'exp_a.py::experiment_a'")
+        matrix = [{"parameters": {"a": [*map(results_of, stored)]}}]
+
+        def experiment(a):
+            return a
+        """
+    )
+    result = pytester.runpytest("exp_c.py", "-W", "error")
+    assert result.parseoutcomes() == {"passed": 2}
+    result.stdout.fnmatch_lines(["a.x  a.settings.n *", "0    1 *", "0    2 *"])
+
+
 def test_stored_results_are_told_apart(pytester: pytest.Pytester) -> None:
     source = """
         matrix = {{"parameters": {{"x": [1, 2]}}, "settings": {{"s": {s}}}}}
