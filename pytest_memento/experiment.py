@@ -87,7 +87,7 @@ class Experiment:
     @property
     def given(self) -> Mapping[str, Input]:
         """Parameter -> the input that is its value."""
-        return _given(self.case) if self.inputs else {}
+        return inputs_of(self.case) if self.inputs else {}
 
     def as_input(self) -> Input:
         """Return what stands for its result among the values of others."""
@@ -131,7 +131,7 @@ def experiments_of(name: str, cases: Sequence[Case], describe: Describe) -> list
     made = []
     for case in cases:
         held = case.code
-        given = _given(case) if any(isinstance(each, Input) for each in held) else {}
+        given = inputs_of(case)
         ids = (*map(id, held), *((name, id(each)) for name, each in given.items()))
         if ids not in known:
             known[ids] = _code_of(held, given, describe)
@@ -148,8 +148,10 @@ def _code_of(
     return manifest, digest_value(manifest), _inputs_in(held)
 
 
-def _given(case: Case) -> dict[str, Input]:
-    return {name: value for name, value in case.config.items() if isinstance(value, Input)}
+def inputs_of(case: Case) -> dict[str, Input]:
+    """Return parameter -> the input that is its value."""
+    config = case.config if _inputs_in(case.code) else {}
+    return {name: value for name, value in config.items() if isinstance(value, Input)}
 
 
 def _inputs_in(held: Sequence[object]) -> tuple[Input, ...]:

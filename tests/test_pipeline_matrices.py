@@ -250,6 +250,26 @@ def test_results_of_another_run(tmp_path: Path) -> None:
     assert [r.was_cached for r in some] == [True]
 
 
+def test_results_of_other_runs_that_differ_in_settings() -> None:
+    def scaled(config: Config) -> Any:
+        return config.x * config.settings.by
+
+    def given(y: int) -> int:
+        return y
+
+    memento = Memento(given, num_workers=1)
+    for by in (2, 3, 4):
+        scales = {"parameters": {"x": [1]}, "settings": {"by": by}}
+        values = results_of(Memento(scaled, num_workers=1).run(scales) or [])
+        memento.add_matrix({"id": by, "parameters": {"y": values}})
+    for was_cached in (False, True):
+        results = memento.run_all()
+        assert results is not None
+        assert {name: results[name][0].value for name in results} == {2: 2, 3: 3, 4: 4}
+        assert [results[name][0].was_cached for name in results] == [was_cached] * 3
+        assert len({results[name][0].id for name in results}) == 3
+
+
 def test_a_name_is_nothing_that_a_script_can_collect() -> None:
     with pytest.raises(MatrixError, match="of a file, which only pytest collects"):
         made().run({"parameters": {"x": results_of("exp_a.py::experiment")}})
