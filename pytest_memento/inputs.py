@@ -200,6 +200,13 @@ class ResultsOf:
     def __repr__(self) -> str:
         return f"results_of({self.target!r})"
 
+    def __memento_key__(self) -> None:
+        # Where it is meant, inputs have taken its place before anything is fingerprinted.
+        raise MatrixError(
+            f"{self!r} stands for several values: write it in the list of a parameter's values, not"
+            " inside one of them"
+        )
+
     def __iter__(self) -> Any:
         raise TypeError(
             f"{self!r} cannot be iterated: write it in place of the list of a parameter's values;"

@@ -896,6 +896,26 @@ WRONG = {
     '{"parameters": {"a": results_of(load_results("exp_a.py").where(x=1)[1:])}}': (
         "*results_of was given no results*"
     ),
+    '{"parameters": {"a,b": [(results_of("exp_a.py"), 1)]}}': (
+        "*parameter 'a,b', value 0: results_of('exp_a.py') stands for several values: write it in the list of a"
+        " parameter's values, not inside one of them*"
+    ),
+    '{"parameters": {"a": [1, [{"b": results_of("exp_a.py")}]]}}': (
+        "*parameter 'a', value 1: results_of('exp_a.py') stands for several values: write it in the list of a"
+        " parameter's values, not inside one of them*"
+    ),
+    '{"parameters": {"a": [1]}, "settings": {"s": {"b": results_of("exp_a.py")}}}': (
+        "*setting 's': results_of('exp_a.py') stands for several values: write it in the list of a"
+        " parameter's values, not inside one of them*"
+    ),
+    '{"parameters": {"a": [1]}, "include": [{"a": {results_of("exp_a.py")}}]}': (
+        "*include?0???a??: results_of('exp_a.py') stands for several values: write it in the list of a"
+        " parameter's values, not inside one of them*"
+    ),
+    '{"parameters": {"a": results_of("exp_a.py", where={"x": results_of("exp_a.py")})}}': (
+        "*where*: results_of('exp_a.py') stands for several values: write it in the list of a"
+        " parameter's values, not inside one of them*"
+    ),
     '{"parameters": {"a": results_of("exp_a.py")}, "exclude": [lambda c: c.a.z]}': (
         "*the result of exp_a.py::experiment is not there yet: what is known of it is its"
         " configuration (x), and .config.settings*"
