@@ -10,8 +10,9 @@ it is computed to the code. So a change makes exactly those stale that depend on
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from pytest_memento.config import Config
@@ -73,6 +74,10 @@ class Input:
     def __memento_parts__(self) -> Mapping[str, Plain]:
         """Return what it is told apart by in tables."""
         return self.parts
+
+    def of(self, word: str) -> Input:
+        """Return the same, told apart in tables by a word for its experiment, too."""
+        return replace(self, parts={"experiment": word, **self.parts})
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Input:
         return self
@@ -292,6 +297,23 @@ def _settings(given: Input, twins: Sequence[Input]) -> dict[str, Plain]:
             if len({twin.made_from.get(entries[name]) for twin in twins}) > 1
         }
     )
+
+
+def words_for(experiments: Iterable[str]) -> dict[str, str]:
+    """Return a word for each experiment, of one kind: the first by which they differ.
+
+    >>> words_for(["exp_a.py::experiment", "exp_b.py::experiment"])
+    {'exp_a.py::experiment': 'exp_a', 'exp_b.py::experiment': 'exp_b'}
+    """
+    several = [*dict.fromkeys(experiments)]
+    kinds = zip(*map(_words, several), strict=True)
+    words = next((kind for kind in kinds if len({*kind}) == len(several)), several)
+    return dict(zip(several, words, strict=True))
+
+
+def _words(experiment: str) -> tuple[str, str, str]:
+    file, _, inside = experiment.partition("::")
+    return inside.rpartition("::")[2], PurePosixPath(file).stem, inside
 
 
 def _refuse_equal(inputs: Sequence[Input]) -> None:

@@ -12,7 +12,7 @@ from pytest_memento import MatrixError, results_of
 from pytest_memento.config import Config
 from pytest_memento.experiment import Experiment, experiments_of
 from pytest_memento.fingerprint import digest_value
-from pytest_memento.inputs import manifest_of, told_apart
+from pytest_memento.inputs import manifest_of, told_apart, words_for
 from pytest_memento.labels import label
 from pytest_memento.matrix import Choice, expand
 from pytest_memento.record import Value
@@ -123,6 +123,21 @@ def test_settings_count_for_those_that_differ_in_them_only() -> None:
     first, second, twin = told_apart(several[:3])
     assert second == several[1]
     assert (first.parts, twin.parts) == ({"x": 1, "settings.s": 1}, {"x": 1, "settings.s": 2})
+
+
+@pytest.mark.parametrize(
+    ("experiments", "words"),
+    [
+        (["a.py::f", "a.py::g", "b.py::h"], ["f", "g", "h"]),
+        (["x/exp_a.py::f", "exp_b.py::f"], ["exp_a", "exp_b"]),
+        (["a.py::A::f", "a.py::B::f"], ["A::f", "B::f"]),
+        (["a.py::f", "b.py::f", "b.py::g"], ["a.py::f", "b.py::f", "b.py::g"]),
+        (["a.py::f", "a.py::f"], ["f", "f"]),
+        ([], []),
+    ],
+)
+def test_a_word_for_each_experiment(experiments: list[str], words: list[str]) -> None:
+    assert [words_for(experiments)[each] for each in experiments] == words
 
 
 def test_what_it_is_told_apart_by() -> None:

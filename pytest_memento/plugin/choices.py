@@ -10,7 +10,7 @@ import pytest
 
 from pytest_memento.errors import MatrixError
 from pytest_memento.fingerprint import StandIn
-from pytest_memento.inputs import Input, ResultsOf, is_result, told_apart
+from pytest_memento.inputs import Input, ResultsOf, is_result, told_apart, words_for
 from pytest_memento.labels import one_line
 from pytest_memento.matrix import Choice, Expansion, expand
 from pytest_memento.pause import without_gc
@@ -19,7 +19,7 @@ _LONGEST = 120
 """Characters of what stands for a result in ids; what is longer is cut."""
 Find: TypeAlias = Callable[[ResultsOf], Sequence[Input]]
 """Finds the results that a ``results_of`` stands for."""
-Found: TypeAlias = Mapping[tuple[str, int], Sequence[Input]]
+Found: TypeAlias = Mapping[tuple[str, int], Sequence[Choice]]
 """Parameter and id of a ``results_of`` -> the results that it stands for."""
 
 
@@ -63,12 +63,22 @@ def _found(matrix: Any, find: Find) -> Found:
                 f"parameter {name!r} varies names together: give {wanted!r} its own name"
             )
         groups.setdefault(name, {})[id(wanted)] = find(wanted)
-    found: dict[tuple[str, int], list[Input]] = {}
+    found: dict[tuple[str, int], list[Choice]] = {}
     for name, group in groups.items():
-        apart = iter(told_apart([each for inputs in group.values() for each in inputs]))
+        choices = _of_inputs([each for inputs in group.values() for each in inputs])
         for place, inputs in group.items():
-            found[name, place] = [*islice(apart, len(inputs))]
+            found[name, place] = [*islice(choices, len(inputs))]
     return found
+
+
+def _of_inputs(inputs: Sequence[Input]) -> Iterator[Choice]:
+    words = words_for(each.key.experiment for each in inputs)
+    for each in told_apart(inputs):
+        word = words[each.key.experiment]
+        if len(words) == 1:
+            yield Choice(each, one_line(f"({each.label})", _LONGEST))
+        else:
+            yield Choice(each.of(word), one_line(f"({word} {each.label})", _LONGEST))
 
 
 def known_inputs(wanted: ResultsOf) -> Sequence[Input]:
@@ -122,14 +132,10 @@ def _choices(values: Any, name: str, found: Found) -> Any:
     chosen: list[Any] = []
     for value in values:
         if isinstance(value, ResultsOf):
-            chosen += [_of_input(each) for each in found[name, id(value)]]
+            chosen += found[name, id(value)]
         else:
             chosen.append(_choice(value, width))
     return chosen
-
-
-def _of_input(given: Input) -> Choice:
-    return Choice(given, one_line(f"({given.label})", _LONGEST))
 
 
 def _included(entry: Any) -> Any:

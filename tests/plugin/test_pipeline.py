@@ -990,6 +990,52 @@ def test_results_are_of_two_settings(pytester: pytest.Pytester) -> None:
     assert len(load_results("exp_b.py").where(**{"a.settings.s": 10})) == 1
 
 
+def test_results_of_two_experiments_for_one_parameter(pytester: pytest.Pytester) -> None:
+    pytester.makepyfile(
+        exp_a="""
+        import pytest
+        from pytest_memento import results_of
+
+        @pytest.mark.memento(matrix={"parameters": {"lr": [1, 2]}})
+        def experiment_ridge(lr):
+            return "ridge", lr
+
+        @pytest.mark.memento(matrix={"parameters": {"lr": [1]}})
+        def experiment_lasso(lr):
+            return "lasso", lr
+
+        both = [results_of("::experiment_ridge"), results_of("::experiment_lasso"), "none"]
+
+        @pytest.mark.memento(matrix={"parameters": {"model": both}})
+        def experiment_score(model):
+            return model
+        """
+    )
+    result = pytester.runpytest("-v", "-k", "score")
+    result.stdout.fnmatch_lines(
+        [
+            "*experiment_score?model=(experiment_ridge lr=1)? PASSED*",
+            "*experiment_score?model=(experiment_lasso lr=1)? PASSED*",
+            "model.experiment  model.lr  model  status  *",
+            "experiment_ridge  1                passed  *",
+            "experiment_ridge  2                passed  *",
+            "experiment_lasso  1                passed  *",
+            "                            none   passed  *",
+        ]
+    )
+    name = "exp_a.py::experiment_score[model=(experiment_lasso lr=1)]"
+    assert pytester.runpytest(name).parseoutcomes() == {"cached": 1}
+    scores = load_results("exp_a.py").where("experiment == 'exp_a.py::experiment_score'")
+    assert [*scores.group_by("model")] == [
+        "(experiment_ridge lr=1)",
+        "(experiment_ridge lr=2)",
+        "(experiment_lasso lr=1)",
+        "none",
+    ]
+    (lasso,) = scores.where("model.experiment == 'experiment_lasso'")
+    assert lasso.value == ("lasso", 1)
+
+
 TWINS = """
     import pytest
     from pytest_memento import results_of
