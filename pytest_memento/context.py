@@ -186,7 +186,7 @@ class Context:
         digest = files.digest_now(place, self._store.file_digest)
         if digest == files.MISSING:
             raise ContextError(f"depends_on: there is no file or directory {place}")
-        self._files[files.name_of(place, self._root)] = digest
+        self._files = files.merged((self._files, {files.name_of(place, self._root): digest}))
         return place
 
     def _find(self, path: str | os.PathLike[str]) -> Path:

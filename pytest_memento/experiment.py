@@ -24,7 +24,7 @@ from pytest_memento.amounts import ago
 from pytest_memento.config import Config, Later, value_in
 from pytest_memento.context import Context
 from pytest_memento.fingerprint import Digest, digest_value
-from pytest_memento.inputs import OF_INPUT, OF_SETTING, Input, made_from, opened
+from pytest_memento.inputs import OF_INPUT, OF_SETTING, Input, made_from, manifest_of, opened
 from pytest_memento.matrix import Case
 from pytest_memento.measure import Measured, measuring
 from pytest_memento.pickling import dump
@@ -59,7 +59,7 @@ class Status(enum.Enum):
 Manifest: TypeAlias = Mapping[str, str]
 """What the code digest is made from: definition -> digest; beside these ``version`` -> what the
 user gave, ``package <name>`` -> version, ``file <path>`` -> digest; and what its inputs are made
-from, see :meth:`Input.__memento_code__`."""
+from, see :func:`manifest_of`."""
 Describe: TypeAlias = Callable[[Sequence[object]], Manifest]
 """Returns the manifest for a configuration that holds these functions and classes."""
 
@@ -87,8 +87,7 @@ class Experiment:
     @property
     def given(self) -> Mapping[str, Input]:
         """Parameter -> the input that is its value."""
-        config = self.case.config if self.inputs else {}
-        return {name: value for name, value in config.items() if isinstance(value, Input)}
+        return inputs_of(self.case) if self.inputs else {}
 
     def as_input(self) -> Input:
         """Return what stands for its result among the values of others."""
@@ -128,26 +127,31 @@ def experiments_of(name: str, cases: Sequence[Case], describe: Describe) -> list
     :param name: the function, as ``path/to/exp_file.py::function``.
     :param describe: tells its code; asked once for all cases with the same code in their values.
     """
-    known: dict[tuple[int, ...], tuple[Manifest, Digest, tuple[Input, ...]]] = {}
+    known: dict[tuple[object, ...], tuple[Manifest, Digest, tuple[Input, ...]]] = {}
     made = []
     for case in cases:
         held = case.code
-        ids = tuple(map(id, held))
+        given = inputs_of(case)
+        ids = (*map(id, held), *((name, id(each)) for name, each in given.items()))
         if ids not in known:
-            known[ids] = _code_of(held, describe)
+            known[ids] = _code_of(held, given, describe)
         manifest, code, inputs = known[ids]
         made.append(Experiment(Key(name, *case.fingerprint, code), case, manifest, inputs))
     return made
 
 
 def _code_of(
-    held: Sequence[object], describe: Describe
+    held: Sequence[object], given: Mapping[str, Input], describe: Describe
 ) -> tuple[Manifest, Digest, tuple[Input, ...]]:
-    inputs = _inputs_in(held)
-    manifest = {**describe([each for each in held if not isinstance(each, Input)])}
-    for each in inputs:
-        manifest |= each.__memento_code__()
-    return manifest, digest_value(manifest), inputs
+    own = describe([each for each in held if not isinstance(each, Input)])
+    manifest = {**own, **manifest_of(given)}
+    return manifest, digest_value(manifest), _inputs_in(held)
+
+
+def inputs_of(case: Case) -> dict[str, Input]:
+    """Return parameter -> the input that is its value."""
+    config = case.config if _inputs_in(case.code) else {}
+    return {name: value for name, value in config.items() if isinstance(value, Input)}
 
 
 def _inputs_in(held: Sequence[object]) -> tuple[Input, ...]:
@@ -283,7 +287,7 @@ class Attempt:
         self.root = root
         self.command = command
         self._inputs = dict(inputs or {})
-        self._files = {name: d for each in self._inputs.values() for name, d in each.files.items()}
+        self._files = files.merged(each.files for each in self._inputs.values())
         self.config = self.fresh_config()
         self.context = Context(experiment.key, self.config, store, root, self._inputs)
         self.measured = Measured(started=time.time())
@@ -423,7 +427,8 @@ class Attempt:
             environment=self._keep_environment(),
             host=provenance.host(),
             pid=os.getpid(),
-            files={**self._files, **self.context.files},
+            # One that has changed since an input was computed makes a mixture, which is no hit.
+            files=files.merged((self._files, self.context.files)),
             seed=self.context.seed,
             inputs=_addresses(case.config, self.store) if self.experiment.inputs else {},
             **more,

@@ -15,6 +15,8 @@ Read = Callable[[Path], Digest]
 """How the digest of one file's content is got."""
 
 MISSING = Digest("missing")
+DIFFERED = Digest("differed")
+"""What is known of a file that was not the same each time it was read: it equals no digest."""
 _CHUNK = 1 << 20
 
 
@@ -70,6 +72,18 @@ def name_of(path: Path, root: Path) -> str:
     """Return how a file is known in records: from the project's root if it is below it."""
     path, root = Path(os.path.abspath(path)), Path(os.path.abspath(root))
     return path.relative_to(root).as_posix() if path.is_relative_to(root) else path.as_posix()
+
+
+def merged(several: Iterable[Mapping[str, Digest]]) -> dict[str, Digest]:
+    """Return what is known of files by several who have read them.
+
+    :param several: name -> digest, each.
+    """
+    known: dict[str, Digest] = {}
+    for each in several:
+        for name, digest in each.items():
+            known[name] = digest if known.get(name, digest) == digest else DIFFERED
+    return known
 
 
 def changes(known: Mapping[str, str], root: Path, read: Read) -> Iterator[str]:

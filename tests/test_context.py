@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from pytest_memento import Config, Context, ContextError, MementoWarning, UnstorableError
+from pytest_memento.files import digest_content
 from pytest_memento.fingerprint import Digest
 from pytest_memento.record import Key
 from pytest_memento.store import Store
@@ -96,6 +97,15 @@ def test_dir(context: Context, store: Store) -> None:
     (context.dir / "plot.png").write_text("picture")
     assert context.dir.is_dir()
     assert context.dir == store.artifacts(key())
+
+
+def test_a_data_file_that_is_read_twice(context: Context, tmp_path: Path) -> None:
+    path = tmp_path / "rows.txt"
+    for text, equals in (("1", True), ("1", True), ("22", False), ("22", False)):
+        path.write_text(text)
+        context.depends_on(path)
+        (digest,) = context.files.values()
+        assert (digest == digest_content(path)) is equals
 
 
 def test_a_failed_run_leaves_files_only_beside_a_checkpoint(context: Context, store: Store) -> None:

@@ -12,7 +12,7 @@ from pytest_memento import MatrixError, results_of
 from pytest_memento.config import Config
 from pytest_memento.experiment import Experiment, experiments_of
 from pytest_memento.fingerprint import digest_value
-from pytest_memento.inputs import told_apart
+from pytest_memento.inputs import manifest_of, told_apart, words_for
 from pytest_memento.labels import label
 from pytest_memento.matrix import Choice, expand
 from pytest_memento.record import Value
@@ -50,6 +50,50 @@ def test_what_it_is_made_from_is_in_the_manifest() -> None:
     assert last.manifest["input exp_b.py::g: input exp_a.py::f: f"] == "1"
 
 
+def pairs(*settings: int, **manifest: str) -> Experiment:
+    """Return what is given two results of one experiment, as ``a`` and ``b``."""
+    matrix = [{"parameters": {"x": [x]}, "settings": {"s": s}} for x, s in enumerate(settings)]
+    a, b = (each.as_input() for each in experiments(matrix, **manifest))
+    cases = expand({"parameters": {"a": [Choice(a)], "b": [Choice(b)]}}).cases
+    return experiments_of("exp_b.py::g", cases, lambda _: {})[0]
+
+
+def test_two_results_of_one_experiment_do_not_hide_each_other() -> None:
+    keys = [pairs(*settings, f="1").key for settings in ((1, 9), (2, 9), (1, 8), (9, 1), (1, 1))]
+    assert len({key.parameters for key in keys}) == 1
+    assert len({key.code for key in keys}) == 5
+    assert pairs(1, 9, f="1").manifest == {
+        "input exp_a.py::f: f": "1",
+        "input exp_a.py::f (a): setting s": digest_value(1),
+        "input exp_a.py::f (b): setting s": digest_value(9),
+    }
+    assert pairs(1, 1, f="1").manifest == {
+        "input exp_a.py::f: f": "1",
+        "input exp_a.py::f: setting s": digest_value(1),
+    }
+
+
+def test_nor_does_one_that_lacks_what_the_other_has() -> None:
+    first, second = (
+        experiments({**MATRIX, "settings": settings}, f="1")[place].as_input()
+        for place, settings in enumerate(({}, {"s": 1}))
+    )
+    assert manifest_of({"a": first, "b": second}) == {
+        "input exp_a.py::f: f": "1",
+        "input exp_a.py::f (b): setting s": digest_value(1),
+    }
+
+
+def test_the_same_results_under_other_names() -> None:
+    matrix = [{"parameters": {"x": [x]}, "settings": {"s": x}} for x in (1, 2)]
+    first, second = (Choice(each.as_input()) for each in experiments(matrix))
+    both = [{"a": [first], "b": [second]}, {"b": [first], "a": [second]}]
+    cases = expand([{"parameters": parameters} for parameters in both]).cases
+    made = experiments_of("exp_b.py::g", cases, lambda _: {})
+    assert [each.manifest for each in made] == [manifest_of(each.given) for each in made]
+    assert made[0].key.code != made[1].key.code
+
+
 def test_those_that_differ_in_settings_alone() -> None:
     both = experiments([{**MATRIX, "settings": {"s": s}} for s in (1, 2)])
     first, _, twin, _ = (each.as_input() for each in both)
@@ -57,6 +101,17 @@ def test_those_that_differ_in_settings_alone() -> None:
     with_twin = told_apart([first, twin])
     assert digest_value(with_twin[0]) != digest_value(with_twin[1])
     assert [each.parts for each in with_twin] == [{"x": 1, "settings.s": s} for s in (1, 2)]
+
+
+def test_the_first_is_what_it_is_without_the_others() -> None:
+    several = experiments([{**MATRIX, "settings": {"s": s}} for s in (1, 2, 3)])
+    first, _, second, _, third, _ = (each.as_input() for each in several)
+    apart = [digest_value(each) for each in told_apart([first, second, third])]
+    assert len({*apart}) == 3
+    assert apart[0] == digest_value(first)
+    assert apart[:2] == [digest_value(each) for each in told_apart([first, second])]
+    again = told_apart(told_apart([first, second, third])[::-1])
+    assert [digest_value(each) for each in again] == apart[::-1]
 
 
 def test_settings_count_for_those_that_differ_in_them_only() -> None:
@@ -70,6 +125,21 @@ def test_settings_count_for_those_that_differ_in_them_only() -> None:
     assert (first.parts, twin.parts) == ({"x": 1, "settings.s": 1}, {"x": 1, "settings.s": 2})
 
 
+@pytest.mark.parametrize(
+    ("experiments", "words"),
+    [
+        (["a.py::f", "a.py::g", "b.py::h"], ["f", "g", "h"]),
+        (["x/exp_a.py::f", "exp_b.py::f"], ["exp_a", "exp_b"]),
+        (["a.py::A::f", "a.py::B::f"], ["A::f", "B::f"]),
+        (["a.py::f", "b.py::f", "b.py::g"], ["a.py::f", "b.py::f", "b.py::g"]),
+        (["a.py::f", "a.py::f"], ["f", "f"]),
+        ([], []),
+    ],
+)
+def test_a_word_for_each_experiment(experiments: list[str], words: list[str]) -> None:
+    assert [words_for(experiments)[each] for each in experiments] == words
+
+
 def test_what_it_is_told_apart_by() -> None:
     first = following(experiments(MATRIX))[0]
     assert first.case.label == "model=(x=1)-y=1"
@@ -78,10 +148,38 @@ def test_what_it_is_told_apart_by() -> None:
     assert given.name == "exp_a.py::f[x=1]"
     assert Value.of(given, "(x=1)").parts == {"x": 1}
     assert following([first])[0].inputs[0].parts == {"model.x": 1, "y": 1}
-    assert (given.x, following([first])[0].inputs[0].model.x) == (1, 1)
-    with pytest.raises(AttributeError, match="what is known of it is its configuration"):
-        _ = given.accuracy
     assert given.config == Config({"x": 1}, {"s": 1})
+
+
+def seen_of(experiment: Experiment) -> Config:
+    """Return what functions of the user see of what stands for a result."""
+    return experiment.case.row.seen()
+
+
+def test_what_functions_of_the_user_see_of_it() -> None:
+    first, other = following(experiments(MATRIX))
+    (last,) = following([first])
+    model = seen_of(last).model
+    assert (model.y, model.model.x, model["model"]["x"], model.config.model.x) == (1, 1, 1, 1)
+    assert model.model.settings.s == model.model.config.settings.s == 1
+    assert model.model == seen_of(first).model != seen_of(other).model
+    assert hash(model.model) == hash(seen_of(first).model)
+    assert pickle.loads(pickle.dumps(model)) == copy.deepcopy(model) == model
+    assert model.fingerprint == (first.key.parameters, first.key.settings)
+    assert model.model != {"x": 1}
+    text = "what is known of it is its configuration .model, y., and .config.settings"
+    with pytest.raises(AttributeError, match=text):
+        _ = model.accuracy
+    with pytest.raises(KeyError, match=text):
+        _ = model["accuracy"]
+
+
+def test_its_parameters_may_have_any_name() -> None:
+    names = ("name", "key", "label", "made_from", "parts", "store", "is_twin", "id", "value")
+    before = experiments({"parameters": {name: [f"its {name}"] for name in names}})
+    (after,) = following(before)
+    seen = seen_of(after).model
+    assert [getattr(seen, name) for name in names] == [f"its {name}" for name in names]
 
 
 def test_it_is_one_thing() -> None:

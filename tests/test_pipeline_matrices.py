@@ -127,6 +127,24 @@ def test_of_one_configuration_by_another_setting() -> None:
     assert {name: results[name][0].value for name in results} == {2: 2, 3: 3}
 
 
+def test_two_matrices_with_settings_of_their_own() -> None:
+    def either(config: Config) -> Any:
+        return (config.a, config.b) if "a" in config else config.settings.n
+
+    def report(**settings: int) -> Any:
+        memento = Memento(either, num_workers=1)
+        for name, n in settings.items():
+            memento.add_matrix({"id": name, "parameters": {"x": [name]}, "settings": {"n": n}})
+        memento.add_matrix({"id": "report", "dependencies": [*settings]})
+        results = memento.run_all()
+        assert results is not None
+        return results["report"][0].value
+
+    assert report(a=1, b=9) == (1, 9)
+    assert report(a=2, b=9) == (2, 9)
+    assert report(a=2, b=8) == (2, 8)
+
+
 def test_dependencies_alone() -> None:
     def either(config: Config) -> Any:
         return config["1"] + 1 if "1" in config else config.x
@@ -230,6 +248,26 @@ def test_results_of_another_run(tmp_path: Path) -> None:
     some = memento.run({"parameters": {"y": results_of(first, where=lambda c: c.x == 2)}})
     assert some is not None
     assert [r.was_cached for r in some] == [True]
+
+
+def test_results_of_other_runs_that_differ_in_settings() -> None:
+    def scaled(config: Config) -> Any:
+        return config.x * config.settings.by
+
+    def given(y: int) -> int:
+        return y
+
+    memento = Memento(given, num_workers=1)
+    for by in (2, 3, 4):
+        scales = {"parameters": {"x": [1]}, "settings": {"by": by}}
+        values = results_of(Memento(scaled, num_workers=1).run(scales) or [])
+        memento.add_matrix({"id": by, "parameters": {"y": values}})
+    for was_cached in (False, True):
+        results = memento.run_all()
+        assert results is not None
+        assert {name: results[name][0].value for name in results} == {2: 2, 3: 3, 4: 4}
+        assert [results[name][0].was_cached for name in results] == [was_cached] * 3
+        assert len({results[name][0].id for name in results}) == 3
 
 
 def test_a_name_is_nothing_that_a_script_can_collect() -> None:

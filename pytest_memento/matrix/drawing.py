@@ -119,7 +119,7 @@ def matches(rule: Rule, row: Row, digests: Mapping[str, Digest]) -> bool:
     if rule.ask is None:
         return all(digests.get(name) in allowed for name, allowed in rule.allowed.items())
     try:
-        return bool(rule.ask(row.config()))
+        return bool(rule.ask(row.seen()))
     except Exception as error:
         raise MatrixError(
             f"{row.plan.place}{rule.place} raised {said(error)} (for {row.text()})"

@@ -9,7 +9,7 @@ from typing import Any, overload
 
 from pytest_memento.config import Config, Settings
 from pytest_memento.fingerprint import Digest, digest_named
-from pytest_memento.labels import label, one_line
+from pytest_memento.labels import attribute, label, one_line
 
 SMALL = 10_000
 """Options up to which an axis is checked as a whole."""
@@ -180,8 +180,15 @@ class Row:
 
     def config(self) -> Config:
         """Return the configuration."""
+        return self._config(lambda value: value)
+
+    def seen(self) -> Config:
+        """Return the configuration as functions of the user see it when the matrix is expanded."""
+        return self._config(_seen)
+
+    def _config(self, view: Callable[[Any], Any]) -> Config:
         return Config(
-            {name: value for option in self.options for name, value in option.items()},
+            {name: view(value) for option in self.options for name, value in option.items()},
             self.plan.settings,
             self.plan.untracked,
             fingerprint=self.fingerprint,
@@ -191,6 +198,12 @@ class Row:
         """Return the row in words, for messages."""
         words = "-".join(f"{n}={label(v)}" for o in self.options for n, v in o.items())
         return one_line(words, 200)
+
+
+def _seen(value: Any) -> Any:
+    """Return what stands for a value, if that is only a reference to what is not there yet."""
+    own = attribute(type(value), "__memento_seen__")
+    return own(value) if callable(own) else value
 
 
 def _digests(options: Iterable[Option]) -> dict[str, Digest]:

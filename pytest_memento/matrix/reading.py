@@ -411,6 +411,8 @@ def _digest(
     try:
         return digest_value(value, stand_in=stand_in, met=met)
     except FingerprintError as error:
+        if isinstance(error.__cause__, MatrixError):  # the value knows better what is wrong
+            raise MatrixError(f"{where}: {error.__cause__}") from error
         raise MatrixError(
             f"{where}, {what(value)}, has no stable fingerprint:"
             f" {one_line(str(error), 200)}; {_advice(value)}"

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from itertools import islice
 from typing import Any, TypeAlias
 
 import pytest
 
 from pytest_memento.errors import MatrixError
 from pytest_memento.fingerprint import StandIn
-from pytest_memento.inputs import Input, ResultsOf, is_result
+from pytest_memento.inputs import Input, ResultsOf, is_result, told_apart, words_for
 from pytest_memento.labels import one_line
 from pytest_memento.matrix import Choice, Expansion, expand
 from pytest_memento.pause import without_gc
@@ -18,6 +19,8 @@ _LONGEST = 120
 """Characters of what stands for a result in ids; what is longer is cut."""
 Find: TypeAlias = Callable[[ResultsOf], Sequence[Input]]
 """Finds the results that a ``results_of`` stands for."""
+Found: TypeAlias = Mapping[tuple[str, int], Sequence[Choice]]
+"""Parameter and id of a ``results_of`` -> the results that it stands for."""
 
 
 def expansion_of(
@@ -30,20 +33,52 @@ def expansion_of(
     :raises MatrixError: it cannot be expanded.
     """
     with without_gc():
-        return expand(_translated(matrix, find or known_inputs), stand_in=stand_in)
+        found = _found(matrix, find or known_inputs)
+        return expand(_translated(matrix, found), stand_in=stand_in)
 
 
 def has_inputs(matrix: Any) -> bool:
     """Tell whether there is a ``results_of`` among the parameters."""
+    return any(_wanted(matrix))
+
+
+def _wanted(matrix: Any) -> Iterator[tuple[str, ResultsOf]]:
+    """Yield each ``results_of`` with its parameter."""
     if isinstance(matrix, (list, tuple)):
-        return any(has_inputs(part) for part in matrix)
+        for part in matrix:
+            yield from _wanted(part)
+        return
     parameters = matrix.get("parameters") if isinstance(matrix, Mapping) else None
-    values = parameters.values() if isinstance(parameters, Mapping) else ()
-    return any(
-        isinstance(each, ResultsOf)
-        for several in values
-        for each in (several if isinstance(several, (list, tuple)) else [several])
-    )
+    for name, values in parameters.items() if isinstance(parameters, Mapping) else ():
+        several = values if isinstance(values, (list, tuple)) else [values]
+        yield from ((str(name), each) for each in several if isinstance(each, ResultsOf))
+
+
+def _found(matrix: Any, find: Find) -> Found:
+    """Find the results that are meant, and tell apart all that are of one parameter."""
+    groups: dict[str, dict[int, Sequence[Input]]] = {}
+    for name, wanted in _wanted(matrix):
+        if "," in name:
+            raise MatrixError(
+                f"parameter {name!r} varies names together: give {wanted!r} its own name"
+            )
+        groups.setdefault(name, {})[id(wanted)] = find(wanted)
+    found: dict[tuple[str, int], list[Choice]] = {}
+    for name, group in groups.items():
+        choices = _of_inputs([each for inputs in group.values() for each in inputs])
+        for place, inputs in group.items():
+            found[name, place] = [*islice(choices, len(inputs))]
+    return found
+
+
+def _of_inputs(inputs: Sequence[Input]) -> Iterator[Choice]:
+    words = words_for(each.key.experiment for each in inputs)
+    for each in told_apart(inputs):
+        word = words[each.key.experiment]
+        if len(words) == 1:
+            yield Choice(each, one_line(f"({each.label})", _LONGEST))
+        else:
+            yield Choice(each.of(word), one_line(f"({word} {each.label})", _LONGEST))
 
 
 def known_inputs(wanted: ResultsOf) -> Sequence[Input]:
@@ -59,16 +94,16 @@ def known_inputs(wanted: ResultsOf) -> Sequence[Input]:
     return wanted.known
 
 
-def _translated(matrix: Any, find: Find) -> Any:
+def _translated(matrix: Any, found: Found) -> Any:
     """Return a matrix with :class:`Choice` for what is meant by ``param`` and ``results_of``."""
     if isinstance(matrix, (list, tuple)):
-        return [_translated(part, find) for part in matrix]
+        return [_translated(part, found) for part in matrix]
     if not isinstance(matrix, Mapping):
         return matrix
     new = dict(matrix)
     if isinstance(parameters := matrix.get("parameters"), Mapping):
         new["parameters"] = {
-            name: _choices(values, str(name), find) for name, values in parameters.items()
+            name: _choices(values, str(name), found) for name, values in parameters.items()
         }
     if isinstance(settings := matrix.get("settings"), Mapping):
         _refuse_inputs("setting", settings)
@@ -86,7 +121,7 @@ def _refuse_inputs(kind: str, values: Mapping[Any, Any]) -> None:
             )
 
 
-def _choices(values: Any, name: str, find: Find) -> Any:
+def _choices(values: Any, name: str, found: Found) -> Any:
     if isinstance(values, ResultsOf):
         values = [values]
     if is_result(values) or (isinstance(values, (list, tuple)) and any(map(is_result, values))):
@@ -97,17 +132,10 @@ def _choices(values: Any, name: str, find: Find) -> Any:
     chosen: list[Any] = []
     for value in values:
         if isinstance(value, ResultsOf):
-            chosen += _inputs(value, name, find)
+            chosen += found[name, id(value)]
         else:
             chosen.append(_choice(value, width))
     return chosen
-
-
-def _inputs(wanted: ResultsOf, name: str, find: Find) -> Iterator[Choice]:
-    if "," in name:
-        raise MatrixError(f"parameter {name!r} varies names together: give {wanted!r} its own name")
-    for each in find(wanted):
-        yield Choice(each, one_line(f"({each.label})", _LONGEST))
 
 
 def _included(entry: Any) -> Any:

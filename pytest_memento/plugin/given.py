@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from pytest_memento.errors import FingerprintError, MatrixError, MementoError
-from pytest_memento.experiment import Experiment
+from pytest_memento.experiment import Experiment, inputs_of
 from pytest_memento.fingerprint import Script, digest_value
 from pytest_memento.inputs import Input, ResultsOf, told_apart
 from pytest_memento.labels import quoted, short
@@ -131,17 +131,18 @@ class Given:
                 raise
             raise MatrixError(f"matrix {quoted(stage.id)}: {error}") from None
         self.remarks += whole.remarks
-        known = {each.case.fingerprint: place for place, each in enumerate(self.experiments)}
+        known = {_identity(each.case): place for place, each in enumerate(self.experiments)}
         labels = {each.case.label for each in self.experiments}
         new: list[Case] = []
         places = self.places[stage.id] = []
         for case in whole.cases:
-            place = known.get(case.fingerprint)
+            identity = _identity(case)
+            place = known.get(identity)
             if place is None:
                 place = len(self.experiments) + len(new)
                 new.append(case)
                 if case.label in labels:
-                    case.label += short(digest_value([*case.fingerprint]))
+                    case.label += short(digest_value([*identity]))
             places.append(place)
         self.expansion = Expansion(tuple(new), whole.excluded, names=whole.names)
 
@@ -207,6 +208,15 @@ class Given:
             return
         self.unpicklable = MementoError(line)
         raise pytest.UsageError(line)
+
+
+def _identity(case: Case) -> tuple[str, ...]:
+    """Return what tells the cases of all stages apart.
+
+    Inputs may differ in code alone, or in settings, which count as code for what is given them.
+    """
+    given = sorted((name, str(each.key)) for name, each in inputs_of(case).items())
+    return (*case.fingerprint, *(text for pair in given for text in pair))
 
 
 GIVEN = pytest.StashKey[Given]()

@@ -235,10 +235,14 @@ def _leads_to(node: pytest.Item | pytest.Collector, path: Path) -> bool:
 def _inputs(
     experiments: Sequence[Experiment], wanted: ResultsOf, stand_in: StandIn | None
 ) -> list[Input]:
-    by_case = {id(each.case): each for each in experiments}
     cases = [each.case for each in experiments]
     if wanted.where is not None:
         cases = matching(cases, wanted.where, stand_in=stand_in)
         if not cases:
             raise MatrixError(f"none of {len(experiments)} configurations is one of 'where'")
-    return told_apart([by_case[id(case)].as_input() for case in cases])
+    chosen = {id(case) for case in cases}
+    # What one is told apart from does not depend on which others are meant.
+    needed = {each.key.parameters for each in experiments if id(each.case) in chosen}
+    several = [each for each in experiments if each.key.parameters in needed]
+    inputs = told_apart([each.as_input() for each in several])
+    return [given for given, each in zip(inputs, several, strict=True) if id(each.case) in chosen]

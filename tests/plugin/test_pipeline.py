@@ -180,6 +180,47 @@ def test_an_edit_makes_stale_what_comes_after_it(pipeline: pytest.Pytester, note
     assert stages(notes) == {"prepare": 1, "train": 6, "evaluate": 12}
 
 
+@pytest.mark.parametrize("source", ["::experiment_a", "::experiment_b"])
+def test_an_edit_of_one_of_two_inputs_of_an_experiment(
+    pytester: pytest.Pytester, source: str
+) -> None:
+    pytester.makepyfile(
+        exp_a=f"""
+        import pytest
+        from pytest_memento import results_of
+
+        SIZES = {{"small": 1, "large": 9}}
+        matrix = [{{"parameters": {{"x": [x]}}, "settings": {{"size": n}}}} for x, n in SIZES.items()]
+
+        @pytest.mark.memento(matrix=matrix)
+        def experiment_a(x, size):
+            return x, size
+
+        @pytest.mark.memento(matrix={{"parameters": {{"a": results_of("::experiment_a")}}}})
+        def experiment_b(a):
+            return a
+
+        def of(name):
+            return results_of({source!r}, where=lambda config: name in str(config))
+
+        matrix = {{"parameters": {{"a": of("small"), "b": of("large")}}}}
+
+        @pytest.mark.memento(matrix=matrix)
+        def experiment_compare(a, b):
+            return a, b
+        """
+    )
+    assert pytester.runpytest().parseoutcomes() == {"passed": 5}
+    edit(pytester, "exp_a.py", '"small": 1', '"small": 2')
+    dry = pytester.runpytest("--collect-only")
+    dry.stdout.fnmatch_lines(
+        [f"*experiment_compare*  stale: input exp_a.py{source} (a): *setting size changed"]
+    )
+    assert pytester.runpytest().parseoutcomes() == {"passed": 3, "cached": 2}
+    (compared,) = load_results("exp_a.py").where("experiment == 'exp_a.py::experiment_compare'")
+    assert compared.value == (("small", 2), ("large", 9))
+
+
 def test_a_data_file_of_an_input(pytester: pytest.Pytester, notes: Notes) -> None:
     (pytester.path / "rows.txt").write_text("1")
     pytester.makepyfile(
@@ -207,6 +248,33 @@ def test_a_data_file_of_an_input(pytester: pytest.Pytester, notes: Notes) -> Non
     assert pytester.runpytest("exp_a.py").parseoutcomes() == {"passed": 2}
     assert pytester.runpytest("exp_b.py").parseoutcomes() == {"passed": 1}
     assert notes() == ["33"]
+
+
+def test_a_data_file_that_changes_between_an_input_and_what_is_given_it(
+    pytester: pytest.Pytester,
+) -> None:
+    (pytester.path / "rows.txt").write_text("before")
+    pytester.makepyfile(
+        exp_a="""
+        matrix = {"parameters": {"x": [1]}}
+
+        def experiment(context):
+            return context.depends_on("rows.txt").read_text()
+        """,
+        exp_b="""
+        from pathlib import Path
+        from pytest_memento import results_of
+        matrix = {"parameters": {"a": results_of("exp_a.py")}}
+
+        def experiment(context, a):
+            Path("rows.txt").write_text("after it")  # as somebody may while it runs
+            return a, context.depends_on("rows.txt").read_text()
+        """,
+    )
+    for expected in (("before", "after it"), ("after it", "after it")):
+        assert pytester.runpytest().parseoutcomes() == {"passed": 2}
+        assert load_results("exp_b.py")[0].value == expected
+    assert pytester.runpytest().parseoutcomes() == {"cached": 2}
 
 
 # -- inputs that are not there ---------------------------------------------------------------------
@@ -696,6 +764,39 @@ def test_inputs_can_be_excluded_by_their_configuration(pytester: pytest.Pytester
     assert [r.value for r in load_results("exp_b.py")] == [(1, 2), (1, 3), (2, 3)]
 
 
+def test_a_parameter_called_name(pytester: pytest.Pytester) -> None:
+    pytester.makepyfile(
+        exp_a="""
+        matrix = {"parameters": {"name": ["iris", "wine"]}}
+
+        def experiment(name):
+            return name
+        """,
+        exp_b="""
+        from pytest_memento import results_of
+        matrix = {
+            "parameters": {"data": results_of("exp_a.py"), "depth": [2, 50]},
+            "exclude": [lambda config: config.data.name == "wine" and config.depth == 50],
+        }
+
+        def experiment(data, depth):
+            return data, depth
+        """,
+        exp_c="""
+        from pytest_memento import results_of
+        of_iris = results_of("exp_b.py", where=lambda config: config.data.name == "iris")
+        matrix = {"parameters": {"fit": of_iris}}
+
+        def experiment(fit):
+            return fit
+        """,
+    )
+    assert pytester.runpytest("-W", "error").parseoutcomes() == {"passed": 2 + 3 + 2}
+    fits = [("iris", 2), ("iris", 50)]
+    assert [r.value for r in load_results("exp_b.py")] == [*fits, ("wine", 2)]
+    assert [r.value for r in load_results("exp_c.py")] == fits
+
+
 def test_results_that_are_there(pytester: pytest.Pytester) -> None:
     pytester.makepyfile(
         exp_a="""
@@ -795,6 +896,26 @@ WRONG = {
     '{"parameters": {"a": results_of(load_results("exp_a.py").where(x=1)[1:])}}': (
         "*results_of was given no results*"
     ),
+    '{"parameters": {"a,b": [(results_of("exp_a.py"), 1)]}}': (
+        "*parameter 'a,b', value 0: results_of('exp_a.py') stands for several values: write it in the list of a"
+        " parameter's values, not inside one of them*"
+    ),
+    '{"parameters": {"a": [1, [{"b": results_of("exp_a.py")}]]}}': (
+        "*parameter 'a', value 1: results_of('exp_a.py') stands for several values: write it in the list of a"
+        " parameter's values, not inside one of them*"
+    ),
+    '{"parameters": {"a": [1]}, "settings": {"s": {"b": results_of("exp_a.py")}}}': (
+        "*setting 's': results_of('exp_a.py') stands for several values: write it in the list of a"
+        " parameter's values, not inside one of them*"
+    ),
+    '{"parameters": {"a": [1]}, "include": [{"a": {results_of("exp_a.py")}}]}': (
+        "*include?0???a??: results_of('exp_a.py') stands for several values: write it in the list of a"
+        " parameter's values, not inside one of them*"
+    ),
+    '{"parameters": {"a": results_of("exp_a.py", where={"x": results_of("exp_a.py")})}}': (
+        "*where*: results_of('exp_a.py') stands for several values: write it in the list of a"
+        " parameter's values, not inside one of them*"
+    ),
     '{"parameters": {"a": results_of("exp_a.py")}, "exclude": [lambda c: c.a.z]}': (
         "*the result of exp_a.py::experiment is not there yet: what is known of it is its"
         " configuration (x), and .config.settings*"
@@ -867,6 +988,119 @@ def test_results_are_of_two_settings(pytester: pytest.Pytester) -> None:
     )
     assert sorted(r.value for r in load_results("exp_b.py")) == [10, 20]
     assert len(load_results("exp_b.py").where(**{"a.settings.s": 10})) == 1
+
+
+def test_results_of_two_experiments_for_one_parameter(pytester: pytest.Pytester) -> None:
+    pytester.makepyfile(
+        exp_a="""
+        import pytest
+        from pytest_memento import results_of
+
+        @pytest.mark.memento(matrix={"parameters": {"lr": [1, 2]}})
+        def experiment_ridge(lr):
+            return "ridge", lr
+
+        @pytest.mark.memento(matrix={"parameters": {"lr": [1]}})
+        def experiment_lasso(lr):
+            return "lasso", lr
+
+        both = [results_of("::experiment_ridge"), results_of("::experiment_lasso"), "none"]
+
+        @pytest.mark.memento(matrix={"parameters": {"model": both}})
+        def experiment_score(model):
+            return model
+        """
+    )
+    result = pytester.runpytest("-v", "-k", "score")
+    result.stdout.fnmatch_lines(
+        [
+            "*experiment_score?model=(experiment_ridge lr=1)? PASSED*",
+            "*experiment_score?model=(experiment_lasso lr=1)? PASSED*",
+            "model.experiment  model.lr  model  status  *",
+            "experiment_ridge  1                passed  *",
+            "experiment_ridge  2                passed  *",
+            "experiment_lasso  1                passed  *",
+            "                            none   passed  *",
+        ]
+    )
+    name = "exp_a.py::experiment_score[model=(experiment_lasso lr=1)]"
+    assert pytester.runpytest(name).parseoutcomes() == {"cached": 1}
+    scores = load_results("exp_a.py").where("experiment == 'exp_a.py::experiment_score'")
+    assert [*scores.group_by("model")] == [
+        "(experiment_ridge lr=1)",
+        "(experiment_ridge lr=2)",
+        "(experiment_lasso lr=1)",
+        "none",
+    ]
+    (lasso,) = scores.where("model.experiment == 'experiment_lasso'")
+    assert lasso.value == ("lasso", 1)
+
+
+TWINS = """
+    import pytest
+    from pytest_memento import results_of
+
+    CHOSEN = slice(None)
+    matrix = [{"parameters": {"x": [0]}, "settings": {"n": n}} for n in (1, 2)][CHOSEN]
+
+    @pytest.mark.memento(matrix=matrix)
+    def experiment_a(n):
+        return n
+
+    def of(n):
+        return results_of("::experiment_a", where=lambda config: config.settings.n == n)
+
+    @pytest.mark.memento(matrix=MATRIX)
+    def experiment_b(a):
+        return a
+"""
+
+
+def of_twins(pytester: pytest.Pytester, matrix: str, chosen: str = "slice(None)") -> None:
+    source = TWINS.replace("matrix=MATRIX", f"matrix={matrix}")
+    pytester.makepyfile(exp_a=source.replace("slice(None)", chosen))
+
+
+def test_what_is_told_apart_does_not_depend_on_what_else_is_there(
+    pytester: pytest.Pytester,
+) -> None:
+    every = '{"parameters": {"a": results_of("::experiment_a")}}'
+    of_twins(pytester, every, "slice(1)")
+    assert pytester.runpytest().parseoutcomes() == {"passed": 2}
+    of_twins(pytester, every)
+    assert pytester.runpytest().parseoutcomes() == {"cached": 2, "passed": 2}
+    for some in ("of(1)", "of(2)", "[of(2), of(1)]"):
+        of_twins(pytester, f'{{"parameters": {{"a": {some}}}}}')
+        outcomes = pytester.runpytest().parseoutcomes()
+        assert outcomes == {"cached": 3 if some[0] == "o" else 4}
+    results = load_results("exp_a.py").where("experiment == 'exp_a.py::experiment_b'")
+    assert [result.value for result in results] == [2, 1]
+
+
+def test_several_results_of_for_one_parameter(pytester: pytest.Pytester) -> None:
+    of_twins(pytester, '[{"parameters": {"a": of(2)}}, {"parameters": {"a": [of(1)]}}]')
+    assert pytester.runpytest("-W", "error").parseoutcomes() == {"passed": 4}
+    of_twins(pytester, '[{"parameters": {"a": of(1)}}, {"parameters": {"a": [of(2), of(1)]}}]')
+    result = pytester.runpytest()
+    result.stdout.fnmatch_lines(["*the configuration a=(*) is there twice (in matrix*0* and *"])
+
+
+def test_several_stored_results_for_one_parameter(pytester: pytest.Pytester) -> None:
+    of_twins(pytester, '{"parameters": {"a": of(2)}}')
+    pytester.runpytest()
+    pytester.makepyfile(
+        exp_c="""
+        from pytest_memento import load_results, results_of
+        stored = load_results("exp_a.py").where("experiment == 'exp_a.py::experiment_a'")
+        matrix = [{"parameters": {"a": [*map(results_of, stored)]}}]
+
+        def experiment(a):
+            return a
+        """
+    )
+    result = pytester.runpytest("exp_c.py", "-W", "error")
+    assert result.parseoutcomes() == {"passed": 2}
+    result.stdout.fnmatch_lines(["a.x  a.settings.n *", "0    1 *", "0    2 *"])
 
 
 def test_stored_results_are_told_apart(pytester: pytest.Pytester) -> None:
