@@ -13,6 +13,7 @@ import linecache
 import marshal
 import os
 import pickle
+import runpy
 import sys
 import types
 from collections import ChainMap
@@ -46,6 +47,7 @@ class Bundle:
     :param keys: of all its configurations, with what their code was made from.
     :param live: what others have made of the names of a module: (module, name) -> what it is now.
     :param sources: of modules that its code is from: file -> digest of what was loaded.
+    :param script: the file that runs as a script, if it is to be imported, for what that does.
     """
 
     subject: Subject
@@ -53,6 +55,7 @@ class Bundle:
     keys: Sequence[tuple[Key, Mapping[str, str]]]
     live: Live = field(default_factory=dict)
     sources: Mapping[Path, str] = field(default_factory=dict)
+    script: Path | None = None
 
 
 def dump(bundle: Bundle) -> bytes:
@@ -75,7 +78,8 @@ def dump(bundle: Bundle) -> bytes:
             **{".".join(at): value for at, value in bundle.live.items()},
         }
         raise MementoError(_why(parts, error)) from error
-    return pickle.dumps((sys.path, met.sources(), dict(bundle.sources), stream))
+    before = sys.path, sys.argv, bundle.script, met.sources(), dict(bundle.sources)
+    return pickle.dumps((before, stream))
 
 
 def load(path: Path) -> Bundle:
@@ -84,15 +88,18 @@ def load(path: Path) -> Bundle:
     :raises MementoError: a module that it needs cannot be imported, or not without ado, or was
         changed meanwhile.
     """
-    sys.path[:], cells, sources, stream = pickle.loads(path.read_bytes())
+    before, stream = pickle.loads(path.read_bytes())
+    sys.path[:], arguments, script, cells, sources = before
     _refuse_changes(sources)
     for file, lines in cells.items():
         linecache.cache[file] = (sum(map(len, lines)), None, lines, file)
     _loading.append(path)
     try:
+        if script is not None:
+            _import_script(script, arguments)
         bundle: Bundle = pickle.loads(stream)
         _set(bundle.live)
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         text = one_line(f"{type(error).__name__}: {error}", 300)
         raise MementoError(
             f"a worker cannot load the experiment: {text}; run with workers=1"
@@ -101,6 +108,15 @@ def load(path: Path) -> Bundle:
         _loading.remove(path)
     _refuse_changes(sources)  # which may have been made before they were imported
     return bundle
+
+
+def _import_script(path: Path, arguments: Sequence[str]) -> None:
+    """Do what a script does when it is imported, as workers of :mod:`multiprocessing` do."""
+    own, sys.argv = sys.argv, [*arguments]
+    try:
+        runpy.run_path(str(path), run_name="__mp_main__")
+    finally:
+        sys.argv = own
 
 
 def _refuse_changes(sources: Mapping[Path, str]) -> None:

@@ -298,6 +298,7 @@ class _Session:
 
         place = self.subject.place
         given = Given(self.subject, self.stages, _loaded)
+        given.has_asked = self.wanted.workers is not None
         providers = self._providers()
 
         def on_end(has_failed: bool) -> None:

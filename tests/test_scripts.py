@@ -323,6 +323,40 @@ def test_a_module_that_runs_while_it_is_imported(project: Project, xdist: None) 
     assert "put it under if __name__ == '__main__'" in shown.splitlines()[-1]
 
 
+SET_UP = """
+    import argparse, decimal
+    from pytest_memento import Memento
+
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--n", type=int, default=1)
+    args = parser.parse_args()
+    decimal.getcontext().prec = 3
+    matrix = {"parameters": {"x": [1, 2]}}
+
+    def experiment(x):
+        return float(decimal.Decimal(x) / 3 * args.n)
+"""
+RUN = "print([r.value for r in Memento(experiment).run(matrix, workers=%s)])"
+
+
+def test_what_a_script_sets_up_elsewhere_is_so_in_workers(project: Project, xdist: None) -> None:
+    guarded = f"if __name__ == '__main__':\n    {RUN % 2}"
+    (project.path / "exp_set.py").write_text(textwrap.dedent(SET_UP) + guarded)
+    assert "[0.666, 1.33]" in project.python("exp_set.py", "--n", "2")
+
+
+@pytest.mark.skipif(os.cpu_count() == 1, reason="needs two processors")
+@pytest.mark.parametrize("workers", [None, 2])
+def test_what_a_script_sets_up_elsewhere_without_the_guard(
+    project: Project, xdist: None, workers: int | None
+) -> None:
+    (project.path / "exp_set.py").write_text(textwrap.dedent(SET_UP) + RUN % workers)
+    shown = project.python("exp_set.py", "--n", "2")
+    assert "MementoWarning: exp_set.py, line 8: what this sets up would not be so in work" in shown
+    assert ("so they run in this process" in shown) == (workers is None)
+    assert ("[0.666, 1.33]" in shown) == (workers is None)
+
+
 def test_a_path_that_was_added_late(project: Project, xdist: None) -> None:
     (project.path / "lib").mkdir()
     project.write("lib/late.py", "def experiment(x):\n    return x\n")

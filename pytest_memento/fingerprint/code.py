@@ -134,6 +134,11 @@ class Codebase:
                     break
             return walk.code()
 
+    def set_up_elsewhere(self) -> tuple[int, ...]:
+        """Return the lines in which the script sets up what is not the user's."""
+        script = self.meanings.modules.script_read
+        return tuple(self._readers[0].imports.elsewhere(script)) if script is not None else ()
+
     # -- where to start ----------------------------------------------------------------------------
 
     def _source(self, module: types.ModuleType) -> Module | None:

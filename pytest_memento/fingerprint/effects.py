@@ -53,12 +53,14 @@ class Effects:
     :param on: what it changes -> by which code.
     :param told: what it changes to something that the program is told, as on the command line.
     :param unknown: code that changes what is not the user's, or nobody knows what.
+    :param elsewhere: statements that set up what is not the user's: ``np.random.seed(0)``.
     :param derived: classes that do not know their subclasses -> these, for ``__subclasses__``.
     """
 
     on: dict[Definition, list[Part]] = field(default_factory=dict)
     told: set[Definition] = field(default_factory=set)
     unknown: list[Part] = field(default_factory=list)
+    elsewhere: list[ast.stmt] = field(default_factory=list)
     derived: dict[Definition, list[Unit]] = field(default_factory=dict)
 
 
@@ -147,8 +149,13 @@ class Imports:
             and self._sets_up_others(module, names, called, by_name=has_results)
         )
         changed |= {inner for t in changed for inner in self._behind(t)}
-        if not (has_results and isinstance(statement, ast.Expr)):
-            is_unknown |= any(isinstance(t, (External, Whole)) for t in changed)
+        is_call = isinstance(statement, ast.Expr)
+        is_of_others = any(isinstance(t, (External, Whole)) for t in changed)
+        is_unknown |= is_of_others and not (has_results and is_call)
+        if (is_of_others and not is_call) or self._sets_up_others(
+            module, names, called, by_name=True
+        ):
+            effects.elsewhere.append(statement)
         used = {*self._registers(module, statement)}
         used |= {*self._changed_by_methods(module, statement, names)}
         # What a decorator does to others is mostly done when the function is called.
@@ -163,6 +170,10 @@ class Imports:
                 effects.derived.setdefault(base, []).append(unit)
         if is_unknown:
             self._add_effect(module, unit, effects.unknown)
+
+    def elsewhere(self, module: Module) -> list[int]:
+        """Return the lines in which a module itself sets up what is not the user's."""
+        return [each.lineno for each in self._own_effects(module).elsewhere]
 
     def done_apart(self, module: Module) -> frozenset[Definition]:
         """Return what a script changes in what importing it would not do, also by what it calls."""

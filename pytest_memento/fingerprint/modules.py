@@ -71,6 +71,15 @@ class Script:
     line: int | None = None
     since: int | None = None
 
+    def is_guarded(self, source: bytes) -> bool:
+        """Whether importing the file would not do what it is at: it is under the guard."""
+        return self.line is not None and any(
+            isinstance(each, ast.If)
+            and _is_for_script(each.test)
+            and each.lineno <= self.line <= (each.end_lineno or each.lineno)
+            for each in ast.parse(source).body
+        )
+
     def is_ahead(self, statement: ast.stmt) -> bool:
         """Whether a statement was not done yet. Of a loop that is not known."""
         if self.line is None:

@@ -50,7 +50,7 @@ class Codes:
             )
         )
         if given is not None:
-            given.live = self._codebase.live
+            given.codebase = self._codebase
 
     def describe(self, metafunc: pytest.Metafunc, given: Iterable[str]) -> Describe:
         """Return what tells the manifest of a function for the code in a configuration.

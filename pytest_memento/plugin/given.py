@@ -19,7 +19,7 @@ import pytest
 
 from pytest_memento.errors import FingerprintError, MatrixError, MementoError
 from pytest_memento.experiment import Experiment, inputs_of
-from pytest_memento.fingerprint import Script, digest_value
+from pytest_memento.fingerprint import Codebase, Script, digest_value
 from pytest_memento.inputs import Input, ResultsOf, told_apart
 from pytest_memento.labels import quoted, short
 from pytest_memento.loaded import Loaded, script_of
@@ -64,10 +64,12 @@ class Given:
     """Why there are no experiments."""
     unpicklable: MementoError | None = None
     """Why workers cannot run them."""
+    has_asked: bool = False
+    """Whether the user has asked for workers."""
     has_begun: bool = False
     """Whether a worker was ready to."""
-    live: Mapping[tuple[str, str], object] = field(default_factory=dict)
-    """What others have made of the names of a module, see :class:`Codebase`."""
+    codebase: Codebase | None = None
+    """What it was described with."""
     _sources: dict[Path, str] = field(default_factory=dict)
     """The files that the keys are made from, with their digests."""
     _left: Path | None = None
@@ -90,7 +92,31 @@ class Given:
         from pytest_memento import bundle  # which imports cloudpickle
 
         keys = [(each.key, each.manifest) for each in self.experiments]
-        return bundle.dump(bundle.Bundle(self.subject, self.stages, keys, self.live, self._sources))
+        live = self.codebase.live if self.codebase is not None else {}
+        script = self._imported_script()
+        return bundle.dump(
+            bundle.Bundle(self.subject, self.stages, keys, live, self._sources, script)
+        )
+
+    def _imported_script(self) -> Path | None:
+        """Return the script if workers are to import it, for what it sets up in other packages.
+
+        :raises MementoError: they cannot, and nobody has asked for workers.
+        """
+        script = self.script
+        lines = self.codebase.set_up_elsewhere() if self.codebase is not None else ()
+        if not lines or script is None or script.path != self.subject.source:
+            return None
+        if script.is_guarded(self.loaded.read(script.path)):
+            return script.path
+        line = (
+            f"{script.path.name}, line {lines[0]}: what this sets up would not be so in workers,"
+            " unless experiments are run under if __name__ == '__main__'"
+        )
+        if not self.has_asked:
+            raise MementoError(line)
+        self.remarks.append(line)
+        return None
 
     @functools.cached_property
     def script(self) -> Script | None:
