@@ -16,7 +16,7 @@ from pytest_memento.errors import MementoError, StoreError
 from pytest_memento.experiment import Attempt, run_async
 from pytest_memento.measure import peak_memory
 from pytest_memento.pause import without_gc
-from pytest_memento.plugin import private
+from pytest_memento.plugin import arguments, private
 from pytest_memento.plugin.bound import BOUND, Bound
 from pytest_memento.plugin.claiming import Claiming, longest_owner
 from pytest_memento.plugin.feeding import Feeding
@@ -64,7 +64,7 @@ class Execution:
         self._items: list[pytest.Item] = []
         self._numbers: dict[pytest.Item, int] = {}
         self._given: dict[str, Any] = {}
-        self._shared: dict[tuple[str, str | None], Any] = {}
+        self._shared: dict[tuple[str, object], Any] = {}
 
     def count_running(self) -> int:
         """How many experiments run now."""
@@ -321,7 +321,7 @@ class Execution:
 
     def _shared_copy(self, name: str, attempt: Attempt) -> Any:
         """Return what a fixture of wider scope asks for: one copy for all that have this value."""
-        key = name, attempt.experiment.case.digests.get(name)
+        key = arguments.identity_of(attempt.experiment, name)
         if key not in self._shared:
             self._shared[key] = value_in(attempt.fresh_config(), name)
         return self._shared[key]

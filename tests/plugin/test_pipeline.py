@@ -935,6 +935,43 @@ def test_a_fixture_of_wider_scope_may_ask_for_it(pytester: pytest.Pytester) -> N
     ]
 
 
+@pytest.mark.parametrize("scope", ["module", "session"])
+def test_a_fixture_of_wider_scope_is_not_given_the_result_of_other_settings(
+    pytester: pytest.Pytester, scope: str
+) -> None:
+    pytester.makepyfile(
+        exp_a=f"""
+        import pytest
+        from pytest_memento import results_of
+
+        SEVERAL = [{{"parameters": {{"x": [0]}}, "settings": {{"n": n}}}} for n in (1, 2)]
+
+        @pytest.mark.memento(matrix=SEVERAL)
+        def experiment_make(x, n):
+            return n
+
+        def made_with(n):
+            made = results_of("::experiment_make", where=lambda config: config.settings.n == n)
+            return pytest.mark.memento(matrix={{"parameters": {{"made": made}}}})
+
+        @pytest.fixture(scope="{scope}")
+        def loaded(made):
+            return made
+
+        @made_with(1)
+        def experiment_one(loaded):
+            return loaded
+
+        @made_with(2)
+        def experiment_two(loaded):
+            return loaded
+        """
+    )
+    assert pytester.runpytest().parseoutcomes() == {"passed": 4}
+    values = {r.experiment: r.value for r in load_results("exp_a.py") if "make" not in r.experiment}
+    assert values == {"exp_a.py::experiment_one": 1, "exp_a.py::experiment_two": 2}
+
+
 def test_the_files_are_unharmed_by_a_report(pipeline: pytest.Pytester, tmp_path: Path) -> None:
     pipeline.runpytest(f"--memento-report={tmp_path / 'all.csv'}")
     head, first = (tmp_path / "all.csv").read_text().splitlines()[:2]
