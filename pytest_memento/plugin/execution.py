@@ -64,7 +64,7 @@ class Execution:
         self._items: list[pytest.Item] = []
         self._numbers: dict[pytest.Item, int] = {}
         self._given: dict[str, Any] = {}
-        self._shared: dict[tuple[str, object], Any] = {}
+        self._shared: dict[pytest.FixtureDef[Any], tuple[object, Any]] = {}
 
     def count_running(self) -> int:
         """How many experiments run now."""
@@ -311,20 +311,31 @@ class Execution:
         config = attempt.config
         for name in [name for name in params if name in config or name in config.settings]:
             if private.outlives(item, name):
-                value = self._shared_copy(name, attempt)
-            else:
-                value = value_in(config, name)
-            params[name] = value
+                params[name] = self._shared_copy(item, name, attempt)
+                continue
+            params[name] = value = value_in(config, name)
             if self._given.get(name) is not value:
                 self._given[name] = value
                 private.renew_parameter(item, name)
 
-    def _shared_copy(self, name: str, attempt: Attempt) -> Any:
+    def _shared_copy(self, item: pytest.Item, name: str, attempt: Attempt) -> Any:
         """Return what a fixture of wider scope asks for: one copy for all that have this value."""
-        key = arguments.identity_of(attempt.experiment, name)
-        if key not in self._shared:
-            self._shared[key] = value_in(attempt.fresh_config(), name)
-        return self._shared[key]
+        definition = private.parameter_definition(item, name)
+        identity = arguments.identity_of(attempt.experiment, name)
+        known = self._shared.get(definition)
+        if known is not None and known[0] == identity:
+            return known[1]
+        private.renew_parameter(item, name)  # which lets go of the one before
+        value = value_in(attempt.fresh_config(), name)
+        self._shared[definition] = identity, value
+        return value
+
+    def pytest_fixture_post_finalizer(
+        self, fixturedef: pytest.FixtureDef[Any], request: pytest.FixtureRequest
+    ) -> None:
+        """Let go of a shared value with the last fixture that has asked for it."""
+        if self._shared.pop(fixturedef, None) is not None and hasattr(request, "param"):
+            request.param = None  # pytest keeps the request
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtest_call(self, item: pytest.Item) -> None:

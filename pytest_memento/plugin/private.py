@@ -132,6 +132,13 @@ def outlives(item: pytest.Item, name: str) -> bool:
     return bool(callspec._arg2scope[name] is not Scope.Function)
 
 
+def parameter_definition(item: pytest.Item, name: str) -> pytest.FixtureDef[Any]:
+    """Return what pytest has made of a parameter: ``Function._fixtureinfo``."""
+    function: Any = item
+    definition: pytest.FixtureDef[Any] = function._fixtureinfo.name2fixturedefs[name][-1]
+    return definition
+
+
 def renew_parameter(item: pytest.Item, name: str) -> None:
     """Tear down a parameter, and what depends on it, that pytest may take for its next value.
 

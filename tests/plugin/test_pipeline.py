@@ -972,6 +972,44 @@ def test_a_fixture_of_wider_scope_is_not_given_the_result_of_other_settings(
     assert values == {"exp_a.py::experiment_one": 1, "exp_a.py::experiment_two": 2}
 
 
+@pytest.mark.parametrize("scope", ["module", "session"])
+def test_a_fixture_of_wider_scope_is_set_up_once_per_result(
+    pytester: pytest.Pytester, notes: Notes, scope: str
+) -> None:
+    pytester.makepyfile(
+        exp_a=f"""
+        import gc, pytest
+        from notes import note
+        from pytest_memento import results_of
+
+        class Model:
+            def __init__(self, x):
+                self.x = x
+
+        @pytest.mark.memento(matrix={{"parameters": {{"x": [1, 2, 3]}}}})
+        def experiment_make(x):
+            return Model(x)
+
+        matrix = {{"parameters": {{"made": results_of("::experiment_make"), "y": [1, 2]}}}}
+
+        @pytest.fixture(scope="{scope}")
+        def loaded(made):
+            note(f"load {{made.x}}")
+            yield made.x
+            note(f"drop {{made.x}}")
+
+        @pytest.mark.memento(matrix=matrix)
+        def experiment_use(loaded, y):
+            gc.collect()
+            return loaded, sum(isinstance(each, Model) for each in gc.get_objects())
+        """
+    )
+    assert pytester.runpytest_subprocess("-p", "no:randomly").parseoutcomes() == {"passed": 9}
+    assert notes() == [f"{verb} {x}" for x in (1, 2, 3) for verb in ("load", "drop")]
+    values = [r.value for r in load_results("exp_a.py::experiment_use")]
+    assert values == [(x, 1) for x in (1, 2, 3) for _ in range(2)]
+
+
 def test_the_files_are_unharmed_by_a_report(pipeline: pytest.Pytester, tmp_path: Path) -> None:
     pipeline.runpytest(f"--memento-report={tmp_path / 'all.csv'}")
     head, first = (tmp_path / "all.csv").read_text().splitlines()[:2]

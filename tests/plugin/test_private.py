@@ -480,6 +480,23 @@ def test_outlives_is_true_of_parameters_of_a_wider_scope(pytester: pytest.Pytest
         assert not private.outlives(item, "x")
 
 
+def test_parameter_definition_is_shared_as_far_as_its_scope(pytester: pytest.Pytester) -> None:
+    one, two, three = pytester.getitems(
+        """
+        import pytest
+
+        @pytest.mark.parametrize("x", [1, 2], scope="session")
+        def test_session(x): pass
+        @pytest.mark.parametrize("x", [1], scope="module")
+        def test_module(x): pass
+        """
+    )
+    first, again, other = (private.parameter_definition(item, "x") for item in (one, two, three))
+    assert first is again
+    assert first is not other
+    assert (first.argname, first.scope, other.scope) == ("x", "session", "module")
+
+
 def test_renew_parameter_has_equal_values_set_up_anew(
     pytester: pytest.Pytester, notes: Notes
 ) -> None:
