@@ -176,7 +176,7 @@ class Execution:
     ) -> AbstractContextManager[None]:
         """Wait for what the experiment is given, and only then claim it: who waits does not run."""
         bound.is_left = False
-        if bound.experiment.inputs:
+        if _needs_inputs(item, bound):
             self._feeding.wait(item, bound, nextitem, lambda: bool(self.allowance.stopped))
         is_ready = not (bound.is_left or bound.lacks[0] or bound.passed_over)
         if is_ready and self._is_stored(bound):
@@ -281,6 +281,8 @@ class Execution:
         """Begin an attempt before the first fixture can ask for it."""
         bound = item.stash.get(BOUND, None)
         if bound is None or isinstance(item, Hit):  # which then a mark skips
+            return
+        if bound.experiment.inputs and not _needs_inputs(item, bound):  # likewise
             return
         store, key = bound.beside or self.options.store, bound.experiment.key
         if self.options.cache is Cache.REFRESH and self.options.order is None:
@@ -417,6 +419,11 @@ class Execution:
             bound.on_record = Outcome.FAILED
         except StoreError as cause:
             report.sections.append(("memento", f"the failure could not be recorded: {cause}"))
+
+
+def _needs_inputs(item: pytest.Item, bound: Bound) -> bool:
+    """Whether an item is given results of others: what a mark leaves out is not."""
+    return bool(bound.experiment.inputs) and not private.never_runs(item)
 
 
 def _said(error: BaseException) -> str:

@@ -355,6 +355,72 @@ def test_what_needs_an_input_without_outcome(
     result.stdout.fnmatch_lines([f"SKIPPED *: not run: its input * was {lack}"])
 
 
+MARKS = {
+    "skip(reason='later')": "SKIPPED *: later",
+    "skipif(True, reason='later')": "SKIPPED *: later",
+    "xfail(run=False, reason='later')": "XFAIL *exp_b.py::* later",
+}
+
+
+@pytest.mark.parametrize("mark", MARKS)
+def test_nothing_joins_for_what_a_mark_leaves_out(
+    pytester: pytest.Pytester, notes: Notes, mark: str
+) -> None:
+    pytester.makepyfile(
+        exp_a="""
+        from notes import note
+        matrix = {"parameters": {"x": [1, 2]}}
+        def experiment(x):
+            note(x)
+        """,
+        exp_b=f"""
+        import pytest
+        from pytest_memento import results_of
+
+        @pytest.mark.{mark}
+        @pytest.mark.memento(matrix={{"parameters": {{"a": results_of("exp_a.py")}}}})
+        def experiment_left_out(a): pass
+
+        some = [1, pytest.param(2, marks=pytest.mark.{mark})]
+        matrix = {{"parameters": {{"b": results_of("::experiment_left_out"), "k": some}}}}
+
+        @pytest.mark.{mark}
+        @pytest.mark.memento(matrix=matrix)
+        def experiment_last(b, k): pass
+        """,
+    )
+    result = pytester.runpytest("exp_b.py", "-rxs")
+    assert sum(result.parseoutcomes().values()) == 6
+    result.stdout.fnmatch_lines([MARKS[mark]])
+    result.stdout.no_fnmatch_line("*not run*")
+    assert notes() == []
+
+
+def test_only_what_is_run_of_a_function_has_its_input_join(
+    pipeline: pytest.Pytester, notes: Notes
+) -> None:
+    later = 'pytest.param("auc", marks=pytest.mark.skipif(True, reason="later"))'
+    where = "where=lambda config: config.lr < 0.25"
+    edit(pipeline, "exp_evaluate.py", "from notes", "import pytest\nfrom notes")
+    edit(pipeline, "exp_evaluate.py", '"auc"', later)
+    edit(pipeline, "exp_evaluate.py", '::experiment"', f'::experiment", {where}')
+    result = pipeline.runpytest("exp_evaluate.py")
+    assert result.parseoutcomes() == {"passed": 5, "skipped": 2}
+    assert stages(notes) == {"prepare": 1, "train": 2, "evaluate": 2}
+    edit(pipeline, "exp_train.py", "return {", "return {'more': 1, ")
+    assert pipeline.runpytest("exp_evaluate.py", "-k", "auc").parseoutcomes()["skipped"] == 2
+    assert notes() == []
+
+
+def test_a_mark_that_cannot_be_evaluated(pipeline: pytest.Pytester, notes: Notes) -> None:
+    mark = "@pytest.mark.skipif(True)\ndef experiment(context, model"
+    edit(pipeline, "exp_evaluate.py", "from notes", "import pytest\nfrom notes")
+    edit(pipeline, "exp_evaluate.py", "def experiment(context, model", mark)
+    result = pipeline.runpytest("exp_evaluate.py")
+    assert result.parseoutcomes() == {"passed": 7, "errors": 12}
+    result.stdout.fnmatch_lines(["*you need to specify reason=STRING*"])
+
+
 def test_joining_with_workers(pipeline: pytest.Pytester, notes: Notes, xdist: None) -> None:
     result = pipeline.runpytest_subprocess("-n2", "exp_evaluate.py")
     assert result.parseoutcomes() == {"passed": 19}

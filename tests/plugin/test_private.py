@@ -544,6 +544,31 @@ def test_skip_reason_is_that_of_the_mark(pytester: pytest.Pytester) -> None:
     assert private.skip_reason(items[-1]) == "added"
 
 
+def test_never_runs_is_what_marks_say(pytester: pytest.Pytester) -> None:
+    items = pytester.getitems(
+        """
+        import pytest
+
+        def test_no_plain(): pass
+        @pytest.mark.skip
+        def test_yes_skip(): pass
+        @pytest.mark.xfail
+        def test_no_xfail(): pass
+        @pytest.mark.xfail(run=False)
+        def test_yes_xfail(): pass
+        @pytest.mark.xfail(False, run=False, reason="so")
+        def test_no_condition(): pass
+        @pytest.mark.skipif(True)
+        def test_no_reason(): pass
+        """
+    )
+    for item in items:
+        assert private.never_runs(item) == ("_yes_" in item.name), item.name
+    (item,) = (each for each in items if each.name == "test_yes_xfail")
+    item.config.option.runxfail = True
+    assert not private.never_runs(item)
+
+
 PROBED = """
     import pytest
     from notes import note
