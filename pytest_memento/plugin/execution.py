@@ -109,6 +109,10 @@ class Execution:
         owner = longest_owner(self.options.store, labels) if labels else ""
         return Now(running, self.work.remaining(), len(tasks), owner)
 
+    def pytest_collection_finish(self, session: pytest.Session) -> None:
+        """Note what the session begins with."""
+        self._feeding.begin(session.items)
+
     # -- instead of running ------------------------------------------------------------------------
 
     @pytest.hookimpl(wrapper=True)

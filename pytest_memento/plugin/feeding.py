@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -70,7 +70,18 @@ class Feeding:
         self.options = options
         self._upstream = upstream
         self._last = 0.0  # when something was seen to run
-        self._here: frozenset[Key] | None = None
+        self._here: frozenset[Key] = frozenset()
+        self._failed: dict[Key, float] = {}  # when those have failed that are computed again
+
+    def begin(self, items: Sequence[pytest.Item]) -> None:
+        """Note what the session has to run, and what is known of it before anything runs."""
+        bounds = [item.stash[BOUND] for item in items if BOUND in item.stash]
+        inputs = {each.key: each for bound in bounds for each in bound.experiment.inputs}
+        if inputs:
+            self._here = frozenset(bound.experiment.key for bound in bounds)
+        for key, each in inputs.items():
+            if self._is_again(each) and (failed := self._store_of(each).find(key, Outcome.FAILED)):
+                self._failed[key] = failed.ended
 
     def wait(
         self,
@@ -88,7 +99,7 @@ class Feeding:
         start = time.monotonic()
         self._last = self._last or start
         is_unscheduled = hasattr(item.config, "workerinput") and not isinstance(nextitem, Idle)
-        while (lack := self._lack(bound, item)) is not None:
+        while (lack := self._lack(bound)) is not None:
             now = time.monotonic()
             waits = is_unscheduled and lack.may_come
             if lack.is_coming or (waits and self._is_anybody_at_work(item.config)):
@@ -129,10 +140,7 @@ class Feeding:
         own = self.options.store
         return Store(Path(given.store), shared=own.shared) if given.store else own
 
-    def _lack(self, bound: Bound, item: pytest.Item) -> Lack | None:
-        if self._here is None:
-            bounds = (each.stash.get(BOUND, None) for each in item.session.items)
-            self._here = frozenset(each.experiment.key for each in bounds if each is not None)
+    def _lack(self, bound: Bound) -> Lack | None:
         lacks = (self._lack_of(each) for each in bound.experiment.inputs)
         return next((lack for lack in lacks if lack is not None), None)
 
@@ -176,7 +184,7 @@ class Feeding:
     def _runs(self, given: Input) -> bool:
         """Whether this session has an input to run, as far as was known when it began."""
         standing = self._standing(given)
-        if standing is None or given.key not in (self._here or ()):
+        if standing is None or given.key not in self._here:
             return False
         return standing.status.runs or self.options.cache is Cache.REFRESH
 
@@ -186,13 +194,16 @@ class Feeding:
         past = standing.past if standing is not None else None
         return past is not None and past.ended == ended
 
+    def _is_again(self, given: Input) -> bool:
+        """Whether this session computes an input that has a result."""
+        standing = self._standing(given)
+        if standing is None or given.key not in self._here:
+            return False
+        return standing.replaces or self.options.cache is Cache.REFRESH
+
     def _fails_again(self, given: Input, ended: float) -> bool:
         """Whether an input that has a result was computed again in this session, and failed."""
-        standing = self._standing(given)
-        replaces = standing is not None and standing.replaces
-        past = standing.past if standing is not None else None
-        is_again = replaces or self.options.cache is Cache.REFRESH
-        return is_again and (past is None or ended > past.ended)
+        return self._is_again(given) and ended != self._failed.get(given.key)
 
     def _is_anybody_at_work(self, config: pytest.Config) -> bool:
         """Whether another worker of this session runs an experiment."""

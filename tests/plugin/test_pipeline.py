@@ -550,6 +550,25 @@ def test_a_refresh_that_fails(pipeline: pytest.Pytester, notes: Notes) -> None:
     assert pipeline.runpytest_subprocess().parseoutcomes() == {"cached": 19}
 
 
+def test_an_old_refresh_that_failed(pipeline: pytest.Pytester, notes: Notes) -> None:
+    edit(pipeline, "exp_train.py", "given =",
+         "import os; assert 'BAD' not in os.environ\n    given =")  # fmt: skip
+    pipeline.runpytest_subprocess()
+    pipeline._monkeypatch.setenv("BAD", "1")
+    pipeline.runpytest_subprocess("exp_train.py", "--memento-cache=refresh")
+    pipeline._monkeypatch.delenv("BAD")
+    notes()
+    result = pipeline.runpytest_subprocess("exp_evaluate.py", "--memento-cache=refresh")
+    assert result.parseoutcomes() == {"passed": 12}
+    assert stages(notes) == {"evaluate": 12}
+    pipeline._monkeypatch.setenv("BAD", "1")
+    result = pipeline.runpytest_subprocess("--memento-cache=refresh", "-k", "train or evaluate")
+    assert result.parseoutcomes() == {"failed": 6, "skipped": 12, "deselected": 1}
+    pipeline._monkeypatch.delenv("BAD")
+    result = pipeline.runpytest_subprocess("--memento-cache=refresh")
+    assert result.parseoutcomes() == {"passed": 19}
+
+
 def test_verifying(pipeline: pytest.Pytester, notes: Notes) -> None:
     pipeline.runpytest()
     notes()
