@@ -37,10 +37,12 @@ class Joining:
         self, session: pytest.Session, config: pytest.Config, items: list[pytest.Item]
     ) -> Generator[None]:
         """Add what those need that are left."""
-        collected = {item.nodeid: item for item in items}
-        yield
         if not self._upstream.has_inputs:
+            yield
             return
+        collected = {item.nodeid: item for item in items}
+        items.sort(key=self._depth)  # --sw leaves out what comes before the last failure
+        yield
         there = {item.nodeid for item in items}
         needed = [each for each in self._wanted(items) if each not in there]
         agreed = {*agree(config, "inputs", needed)}

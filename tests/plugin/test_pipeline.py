@@ -279,6 +279,25 @@ def test_what_failed_last_with_what_it_needs(pipeline: pytest.Pytester, notes: N
     assert stages(notes) == {"train": 6, "evaluate": 6}
 
 
+def test_stepwise_goes_on_to_what_comes_after_it(pytester: pytest.Pytester) -> None:
+    pytester.makepyfile(
+        exp_a="""
+        from pytest_memento import results_of
+        matrix = {"parameters": {"b": results_of("exp_b.py"), "k": [1, 2]}}
+        def experiment(b, k): pass
+        """,
+        exp_b="""
+        import os
+        matrix = {"parameters": {"x": [1, 2, 3]}}
+        def experiment(x):
+            assert x != 2 or os.path.exists("well")
+        """,
+    )
+    assert pytester.runpytest("--sw").parseoutcomes()["failed"] == 1
+    (pytester.path / "well").touch()
+    assert pytester.runpytest("--sw").parseoutcomes() == {"passed": 8, "deselected": 1}
+
+
 def test_why_the_last_of_three_was_not_run(pipeline: pytest.Pytester, notes: Notes) -> None:
     edit(pipeline, "exp_prepare.py", "    note(f", "    assert 0, 'no disk'\n    note(f")
     result = pipeline.runpytest("-rs")
