@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
+import textwrap
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -681,6 +682,124 @@ def test_experiments_of_one_file_in_any_order(pytester: pytest.Pytester) -> None
     assert outcomes["errors"] == 1
 
 
+def test_classes_of_the_same_file_that_are_above(pytester: pytest.Pytester) -> None:
+    pytester.makepyfile(
+        exp_a="""
+        import pytest
+        from pytest_memento import results_of
+
+        class ExperimentAbove:
+            class ExperimentInner:
+                @pytest.mark.memento(matrix={"parameters": {"x": [1, 2]}})
+                def experiment(self, x):
+                    return x
+
+        inner = results_of("::ExperimentAbove::ExperimentInner::experiment")
+
+        @pytest.mark.memento(matrix={"parameters": {"i": inner}})
+        def experiment_of_class(i):
+            return i + 1
+
+        class ExperimentBelow:
+            @pytest.mark.memento(matrix={"parameters": {"i": inner, "f": results_of("::experiment_f")}})
+            def experiment(self, i, f):
+                return i + f
+
+        @pytest.mark.memento(matrix={"parameters": {"x": [10]}})
+        def experiment_f(x):
+            return x
+        """
+    )
+    assert pytester.runpytest().parseoutcomes() == {"passed": 7}
+    values = [r.value for r in load_results("exp_a.py::ExperimentBelow::experiment")]
+    assert values == [11, 12]
+    assert pytester.runpytest("--lf").parseoutcomes() == {"cached": 7}
+
+
+WRONG_CLASSES = {
+    "::ExperimentAbove::experiment_trian": (
+        "exp_a.py has no experiment 'ExperimentAbove::experiment_trian'"
+        " (did you mean 'ExperimentAbove::experiment_train'?)"
+    ),
+    "::ExperimentAbov::experiment_train": (
+        "exp_a.py has no experiment 'ExperimentAbov::experiment_train'"
+        " (did you mean 'ExperimentAbove::experiment_train'?)"
+    ),
+    "::ExperimentBroken::experiment": "*unknown matrix key 'paramters'*",
+    "::Other::experiment": "exp_a.py has no experiment 'Other::experiment' (*",
+}
+
+
+ASKING = {
+    "function": """
+        @wrong
+        def experiment_here(a): pass
+    """,
+    "method": """
+        class ExperimentHere:
+            @wrong
+            def experiment(self, a): pass
+    """,
+}
+
+
+@pytest.mark.parametrize("asking", ASKING)
+@pytest.mark.parametrize("target", WRONG_CLASSES)
+def test_wrong_classes_of_the_same_file(
+    pytester: pytest.Pytester, target: str, asking: str
+) -> None:
+    above = f"""
+        import pytest
+        from pytest_memento import results_of
+
+        class ExperimentAbove:
+            @pytest.mark.memento(matrix={{"parameters": {{"x": [1]}}}})
+            def experiment_train(self, x): pass
+
+        class ExperimentBroken:
+            @pytest.mark.memento(matrix={{"paramters": {{"x": [1]}}}})
+            def experiment(self, x): pass
+
+        class Other:
+            pass
+
+        wrong = pytest.mark.memento(matrix={{"parameters": {{"a": results_of("{target}")}}}})
+    """
+    pytester.makepyfile(exp_a=textwrap.dedent(above) + textwrap.dedent(ASKING[asking]))
+    result = pytester.runpytest()
+    assert result.parseoutcomes()["errors"] >= 1
+    text = result.stdout.str()
+    assert "below" not in text
+    result.stdout.fnmatch_lines([f"*{WRONG_CLASSES[target]}"])
+
+
+@pytest.mark.parametrize("before", [[], ["exp_up.py"]])
+def test_a_file_alone_whatever_was_collected_before(
+    pytester: pytest.Pytester, before: list[str]
+) -> None:
+    of_class = """
+        class ExperimentA:
+            @pytest.mark.memento(matrix={"parameters": {"x": [1]}})
+            def experiment(self, x):
+                return x
+    """
+    pytester.makepyfile(
+        exp_up=f"import pytest\n{textwrap.dedent(of_class)}",
+        exp_down="""
+        from pytest_memento import results_of
+        matrix = {"parameters": {"a": results_of("exp_up.py")}}
+        def experiment(a): pass
+        """,
+    )
+    assert pytester.runpytest(*before, "exp_down.py").parseoutcomes() == {"passed": 2}
+    function = 'matrix = {"parameters": {"x": [5]}}\ndef experiment(x): pass\n'
+    pytester.makepyfile(exp_up=f"import pytest\n{textwrap.dedent(of_class)}\n{function}")
+    result = pytester.runpytest(*before, "exp_down.py")
+    result.stdout.re_match_lines(
+        [r".*exp_up.py has 2 experiments: name one \((ExperimentA::)?experiment, .*\)"]
+    )
+
+
 def test_in_other_directories_with_their_fixtures(pytester: pytest.Pytester) -> None:
     pytester.makepyfile(**{
         "one/conftest": """
@@ -840,6 +959,8 @@ MISTAKES = {
     ),
     "notes.py::note": "notes.py is not collected: pytest or an option leaves it out",
     "exp_broken.py": "*1 / 0*",
+    "exp_none.py": "results_of('exp_none.py'): exp_none.py has no experiments",
+    "exp_b.py": "exp_b.py is still being collected: name one of its experiments, as *",
 }
 
 
@@ -847,6 +968,7 @@ MISTAKES = {
 def test_wrong_targets(pytester: pytest.Pytester, notes: Notes, target: str) -> None:
     pytester.makepyfile(
         exp_prepare=PREPARE,
+        exp_none="matrix = {}\nclass ExperimentA: pass",
         exp_broken="matrix = 1 / 0\ndef experiment(config): pass",
         exp_b=f"""
         from pytest_memento import results_of
