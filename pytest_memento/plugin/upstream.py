@@ -91,6 +91,11 @@ class Upstream:
 
     def _items_of(self, wanted: ResultsOf, asking: pytest.Function) -> list[pytest.Item]:
         file, _, inside = wanted.target.partition("::")
+        if not file and not inside:
+            raise MatrixError(
+                "it names no experiment: write exp_train.py::experiment, or ::experiment for one of"
+                " the same file"
+            )
         path = self._path(file, asking)
         module = self._module(path, asking)
         if not inside:

@@ -961,6 +961,8 @@ MISTAKES = {
     "exp_broken.py": "*1 / 0*",
     "exp_none.py": "results_of('exp_none.py'): exp_none.py has no experiments",
     "exp_b.py": "exp_b.py is still being collected: name one of its experiments, as *",
+    "": "results_of(''): it names no experiment: write exp_train.py::experiment, or ::experiment *",
+    "::": "results_of('::'): it names no experiment: *",
 }
 
 
