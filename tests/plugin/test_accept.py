@@ -84,6 +84,14 @@ def test_some(pytester: pytest.Pytester, stale: Path, notes: Notes) -> None:
     assert pytester.runpytest().parseoutcomes() == {"cached": 2, "passed": 1}
 
 
+def test_of_an_experiment_by_its_name(pytester: pytest.Pytester, stale: Path) -> None:
+    chosen = "experiment == 'exp_squares.py::experiment'"
+    longest = " or ".join([chosen] * 20)  # than any name of a file
+    for text, number in ((f"{chosen} and x == 1", 1), (f"not ({chosen})", 0), (longest, 3)):
+        result = pytester.runpytest("--collect-only", f"--memento-accept={text}")
+        result.stdout.fnmatch_lines([f"memento: {number} stale result* would be accepted *"])
+
+
 def test_in_workers(pytester: pytest.Pytester, stale: Path, notes: Notes, xdist: None) -> None:
     result = pytester.runpytest_subprocess("--memento-accept", "-n2")
     result.stdout.fnmatch_lines(["memento: 3 stale results accepted for the present code"])
@@ -207,6 +215,8 @@ def test_only_what_was_asked_for(stale_pipeline: pytest.Pytester, notes: Notes) 
         (["--memento-accept=y == 1"], "*--memento-accept: *no experiment has 'y'*"),
         (["--memento-accept=x =="], "*--memento-accept: *"),
         (["--memento-accept", "exp_squares.py"], "*takes 'exp_squares.py' for its expression: *"),
+        (["--memento-accept", "exp_squares.py::experiment"], "*takes 'exp_squares.py::*: write *"),
+        (["--memento-accept", "exp_squares.py::experiment[x=1]"], "*for its expression: write *"),
         (["--memento-accept", "--memento-cache=refresh"], "*not with --memento-cache=refresh"),
         (["--memento-accept", "--cache-clear"], "*not with --memento-cache=refresh"),
     ],
