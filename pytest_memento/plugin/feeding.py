@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -141,8 +141,11 @@ class Feeding:
         return Store(Path(given.store), shared=own.shared) if given.store else own
 
     def _lack(self, bound: Bound) -> Lack | None:
+        return next(self._lacks(bound), None)
+
+    def _lacks(self, bound: Bound) -> Iterator[Lack]:
         lacks = (self._lack_of(each) for each in bound.experiment.inputs)
-        return next((lack for lack in lacks if lack is not None), None)
+        return (lack for lack in lacks if lack is not None)
 
     def _lack_of(self, given: Input) -> Lack | None:
         store, key = self._store_of(given), given.key
@@ -155,26 +158,27 @@ class Feeding:
         failed = store.find(key, Outcome.FAILED)
         if failed is not None and (found is None or self._fails_again(given, failed.ended)):
             is_old = self._is_known(given, failed.ended)
-            return Lack(given, f"failed: {failed.error}", may_come=is_old and self._runs(given))
+            # An old failure says nothing of why there is still no result.
+            why = self._why_not_run(given) if found is None and is_old else ""
+            may_come = is_old and self._runs(given)
+            return Lack(given, why or f"failed: {failed.error}", may_come=may_come)
         if found is None:
-            return Lack(given, self._why_not_there(given), may_come=self._runs(given))
+            why = self._why_not_run(given) or "has no result"
+            return Lack(given, why, may_come=self._runs(given))
         if found.status is not Status.CACHED:
             return Lack(given, f"is stale: {found.reason}", may_come=self._runs(given))
         return None
 
-    def _why_not_there(self, given: Input) -> str:
-        """Say why there is no result, as far as it is for what was not there for it."""
+    def _why_not_run(self, given: Input) -> str:
+        """Say for what an input was not run, or has no outcome; empty if nobody knows here."""
         item = self._upstream.item_of(given.key)
         if item is None:
-            return "has no result"
-        if (reason := private.skip_reason(item)) is not None:
+            return ""
+        if private.never_runs(item) and (reason := private.skip_reason(item)) is not None:
             return f"was skipped: {reason}"
         bound = item.stash[BOUND]
-        lacks = (self._lack_of(each) for each in bound.experiment.inputs)
-        lack = next((each for each in lacks if each is not None and not each.is_coming), None)
-        if lack is not None:
-            return f"was not run: {lack.text}"
-        return bound.no_outcome or "has no result"  # how it has ended elsewhere, nobody knows
+        lack = next((each for each in self._lacks(bound) if not each.is_coming), None)
+        return f"was not run: {lack.text}" if lack is not None else bound.no_outcome
 
     def _standing(self, given: Input) -> Standing | None:
         """Return what the store knew of an input when the session began, if that was collected."""

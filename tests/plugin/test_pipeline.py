@@ -280,6 +280,50 @@ def test_what_failed_last_with_what_it_needs(pipeline: pytest.Pytester, notes: N
     assert stages(notes) == {"train": 6, "evaluate": 6}
 
 
+@pytest.mark.parametrize("by_mark", [False, True])
+def test_what_was_skipped_now_is_not_said_to_have_failed(
+    pytester: pytest.Pytester, by_mark: bool
+) -> None:
+    mark, skips = "", "os.path.exists('skip') and pytest.skip('no GPU')"
+    if by_mark:
+        mark, skips = "@pytest.mark.skipif(os.path.exists('skip'), reason='no GPU')", "pass"
+    pytester.makepyfile(
+        exp_a=f"""
+        import os
+        import pytest
+        from pytest_memento import results_of
+
+        {mark}
+        @pytest.mark.memento(matrix={{"parameters": {{"x": [1]}}}})
+        def experiment_first(x):
+            {skips}
+            assert not os.path.exists('bad'), 'of the first'
+
+        @pytest.mark.memento(matrix={{"parameters": {{"a": results_of("::experiment_first")}}}})
+        def experiment_second(a):
+            raise ValueError("of the second")
+
+        @pytest.mark.memento(matrix={{"parameters": {{"a": results_of("::experiment_second")}}}})
+        def experiment_third(a): pass
+        """
+    )
+    pytester.runpytest_subprocess()
+    (pytester.path / "bad").touch()
+    name = "exp_a.py::experiment_first"
+    pytester.runpytest_subprocess("--memento-clear", f"experiment == '{name}'", "--memento-yes")
+    again = pytester.runpytest_subprocess("-rs")
+    assert again.parseoutcomes() == {"failed": 1, "skipped": 2}
+    again.stdout.fnmatch_lines(
+        ["*experiment_second* was not run: its input *first* failed: *of the first*"]
+    )
+    again.stdout.no_fnmatch_line("*of the second*")
+    (pytester.path / "skip").touch()
+    last = pytester.runpytest_subprocess("-rs")
+    assert last.parseoutcomes() == {"skipped": 3}
+    last.stdout.fnmatch_lines(["SKIPPED *: not run: its input *first?x=1? was skipped: no GPU"])
+    last.stdout.no_fnmatch_line("*failed: *")
+
+
 def test_stepwise_goes_on_to_what_comes_after_it(pytester: pytest.Pytester) -> None:
     pytester.makepyfile(
         exp_a="""
