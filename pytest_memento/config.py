@@ -56,6 +56,9 @@ class Settings(Mapping[str, Any]):
         value = self._values[name]
         return value.now() if isinstance(value, Later) else value
 
+    def __contains__(self, name: object) -> bool:  # which the mixin finds out by loading it
+        return name in self._values
+
     def __iter__(self) -> Iterator[str]:
         return iter(self._values)
 

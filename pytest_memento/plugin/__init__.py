@@ -198,11 +198,11 @@ def _of_all(
         yield "given", given
     yield "upstream", upstream
     yield "collection", Collection(options, config, upstream)
-    yield "joining", Joining(options, upstream)  # before others look at what there is
     if options.select is not None:
         yield "selection", Selection(options, options.select)
     if options.accepts:
         yield "acceptance", Acceptance(options, options.accept)
+    yield "joining", Joining(options, upstream)  # around these: what they leave is what needs it
     if options.order is not None:
         from pytest_memento.plugin.slurm.task import Ordered
 

@@ -32,7 +32,7 @@ class Acceptance:
         self.checkpoints = 0
         self.refused: Counter[str] = Counter()
 
-    # Around what has experiments join that are needed.
+    # Around all that deselects, and before what is still needed joins.
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_collection_modifyitems(
         self, session: pytest.Session, config: pytest.Config, items: list[pytest.Item]

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from pytest_memento.config import nearest
+from pytest_memento.experiment import Experiment
 from pytest_memento.matrix import Case, Expansion
 from pytest_memento.plugin import private
 
@@ -30,6 +31,15 @@ def value_of(case: Case, name: str, where: str) -> object:
             f"{where}: the function asks for {name!r}, which the configuration {case.label} does"
             f" not have: give every matrix of the list a {name!r}, or take it from 'config'"
         ) from None
+
+
+def identity_of(experiment: Experiment, name: str) -> tuple[str, object]:
+    """Return what is equal for the same value of an argument, and for no other.
+
+    The digest of an input does not tell how it is computed: that belongs to the code.
+    """
+    given = experiment.given.get(name) if experiment.inputs else None
+    return name, given if given is not None else experiment.case.digests.get(name)
 
 
 def scope_of(metafunc: pytest.Metafunc, name: str) -> Any:

@@ -363,11 +363,11 @@ def _in_our_file(metafunc: pytest.Metafunc) -> bool:
 
 def _group_by_value(items: Sequence[pytest.Item], scopes: Mapping[str, str]) -> None:
     """Have pytest keep those together that share the value of an argument that lives longer."""
-    numbers: dict[tuple[str, str | None], int] = {}
+    numbers: dict[tuple[str, object], int] = {}
     for item in items:
-        digests = item.stash[BOUND].experiment.case.digests
+        experiment = item.stash[BOUND].experiment
         for name, scope in scopes.items():
-            number = numbers.setdefault((name, digests.get(name)), len(numbers))
+            number = numbers.setdefault(arguments.identity_of(experiment, name), len(numbers))
             private.place_parameter(item, name, scope, number)
 
 

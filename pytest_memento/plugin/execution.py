@@ -16,7 +16,7 @@ from pytest_memento.errors import MementoError, StoreError
 from pytest_memento.experiment import Attempt, run_async
 from pytest_memento.measure import peak_memory
 from pytest_memento.pause import without_gc
-from pytest_memento.plugin import private
+from pytest_memento.plugin import arguments, private
 from pytest_memento.plugin.bound import BOUND, Bound
 from pytest_memento.plugin.claiming import Claiming, longest_owner
 from pytest_memento.plugin.feeding import Feeding
@@ -64,7 +64,7 @@ class Execution:
         self._items: list[pytest.Item] = []
         self._numbers: dict[pytest.Item, int] = {}
         self._given: dict[str, Any] = {}
-        self._shared: dict[tuple[str, str | None], Any] = {}
+        self._shared: dict[pytest.FixtureDef[Any], tuple[object, Any]] = {}
 
     def count_running(self) -> int:
         """How many experiments run now."""
@@ -108,6 +108,10 @@ class Execution:
         labels = {self._items[task.number].stash[BOUND].experiment.case.label for task in tasks}
         owner = longest_owner(self.options.store, labels) if labels else ""
         return Now(running, self.work.remaining(), len(tasks), owner)
+
+    def pytest_collection_finish(self, session: pytest.Session) -> None:
+        """Note what the session begins with."""
+        self._feeding.begin(session.items)
 
     # -- instead of running ------------------------------------------------------------------------
 
@@ -176,7 +180,7 @@ class Execution:
     ) -> AbstractContextManager[None]:
         """Wait for what the experiment is given, and only then claim it: who waits does not run."""
         bound.is_left = False
-        if bound.experiment.inputs:
+        if _needs_inputs(item, bound):
             self._feeding.wait(item, bound, nextitem, lambda: bool(self.allowance.stopped))
         is_ready = not (bound.is_left or bound.lacks[0] or bound.passed_over)
         if is_ready and self._is_stored(bound):
@@ -282,6 +286,8 @@ class Execution:
         bound = item.stash.get(BOUND, None)
         if bound is None or isinstance(item, Hit):  # which then a mark skips
             return
+        if bound.experiment.inputs and not _needs_inputs(item, bound):  # likewise
+            return
         store, key = bound.beside or self.options.store, bound.experiment.key
         if self.options.cache is Cache.REFRESH and self.options.order is None:
             store.forget_checkpoint(key)
@@ -311,20 +317,31 @@ class Execution:
         config = attempt.config
         for name in [name for name in params if name in config or name in config.settings]:
             if private.outlives(item, name):
-                value = self._shared_copy(name, attempt)
-            else:
-                value = value_in(config, name)
-            params[name] = value
+                params[name] = self._shared_copy(item, name, attempt)
+                continue
+            params[name] = value = value_in(config, name)
             if self._given.get(name) is not value:
                 self._given[name] = value
                 private.renew_parameter(item, name)
 
-    def _shared_copy(self, name: str, attempt: Attempt) -> Any:
+    def _shared_copy(self, item: pytest.Item, name: str, attempt: Attempt) -> Any:
         """Return what a fixture of wider scope asks for: one copy for all that have this value."""
-        key = name, attempt.experiment.case.digests.get(name)
-        if key not in self._shared:
-            self._shared[key] = value_in(attempt.fresh_config(), name)
-        return self._shared[key]
+        definition = private.parameter_definition(item, name)
+        identity = arguments.identity_of(attempt.experiment, name)
+        known = self._shared.get(definition)
+        if known is not None and known[0] == identity:
+            return known[1]
+        private.renew_parameter(item, name)  # which lets go of the one before
+        value = value_in(attempt.fresh_config(), name)
+        self._shared[definition] = identity, value
+        return value
+
+    def pytest_fixture_post_finalizer(
+        self, fixturedef: pytest.FixtureDef[Any], request: pytest.FixtureRequest
+    ) -> None:
+        """Let go of a shared value with the last fixture that has asked for it."""
+        if self._shared.pop(fixturedef, None) is not None and hasattr(request, "param"):
+            request.param = None  # pytest keeps the request
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtest_call(self, item: pytest.Item) -> None:
@@ -406,6 +423,11 @@ class Execution:
             bound.on_record = Outcome.FAILED
         except StoreError as cause:
             report.sections.append(("memento", f"the failure could not be recorded: {cause}"))
+
+
+def _needs_inputs(item: pytest.Item, bound: Bound) -> bool:
+    """Whether an item is given results of others: what a mark leaves out is not."""
+    return bool(bound.experiment.inputs) and not private.never_runs(item)
 
 
 def _said(error: BaseException) -> str:

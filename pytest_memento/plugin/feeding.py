@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -70,7 +70,18 @@ class Feeding:
         self.options = options
         self._upstream = upstream
         self._last = 0.0  # when something was seen to run
-        self._here: frozenset[Key] | None = None
+        self._here: frozenset[Key] = frozenset()
+        self._failed: dict[Key, float] = {}  # when those have failed that are computed again
+
+    def begin(self, items: Sequence[pytest.Item]) -> None:
+        """Note what the session has to run, and what is known of it before anything runs."""
+        bounds = [item.stash[BOUND] for item in items if BOUND in item.stash]
+        inputs = {each.key: each for bound in bounds for each in bound.experiment.inputs}
+        if inputs:
+            self._here = frozenset(bound.experiment.key for bound in bounds)
+        for key, each in inputs.items():
+            if self._is_again(each) and (failed := self._store_of(each).find(key, Outcome.FAILED)):
+                self._failed[key] = failed.ended
 
     def wait(
         self,
@@ -88,7 +99,7 @@ class Feeding:
         start = time.monotonic()
         self._last = self._last or start
         is_unscheduled = hasattr(item.config, "workerinput") and not isinstance(nextitem, Idle)
-        while (lack := self._lack(bound, item)) is not None:
+        while (lack := self._lack(bound)) is not None:
             now = time.monotonic()
             waits = is_unscheduled and lack.may_come
             if lack.is_coming or (waits and self._is_anybody_at_work(item.config)):
@@ -129,12 +140,12 @@ class Feeding:
         own = self.options.store
         return Store(Path(given.store), shared=own.shared) if given.store else own
 
-    def _lack(self, bound: Bound, item: pytest.Item) -> Lack | None:
-        if self._here is None:
-            bounds = (each.stash.get(BOUND, None) for each in item.session.items)
-            self._here = frozenset(each.experiment.key for each in bounds if each is not None)
+    def _lack(self, bound: Bound) -> Lack | None:
+        return next(self._lacks(bound), None)
+
+    def _lacks(self, bound: Bound) -> Iterator[Lack]:
         lacks = (self._lack_of(each) for each in bound.experiment.inputs)
-        return next((lack for lack in lacks if lack is not None), None)
+        return (lack for lack in lacks if lack is not None)
 
     def _lack_of(self, given: Input) -> Lack | None:
         store, key = self._store_of(given), given.key
@@ -147,26 +158,27 @@ class Feeding:
         failed = store.find(key, Outcome.FAILED)
         if failed is not None and (found is None or self._fails_again(given, failed.ended)):
             is_old = self._is_known(given, failed.ended)
-            return Lack(given, f"failed: {failed.error}", may_come=is_old and self._runs(given))
+            # An old failure says nothing of why there is still no result.
+            why = self._why_not_run(given) if found is None and is_old else ""
+            may_come = is_old and self._runs(given)
+            return Lack(given, why or f"failed: {failed.error}", may_come=may_come)
         if found is None:
-            return Lack(given, self._why_not_there(given), may_come=self._runs(given))
+            why = self._why_not_run(given) or "has no result"
+            return Lack(given, why, may_come=self._runs(given))
         if found.status is not Status.CACHED:
             return Lack(given, f"is stale: {found.reason}", may_come=self._runs(given))
         return None
 
-    def _why_not_there(self, given: Input) -> str:
-        """Say why there is no result, as far as it is for what was not there for it."""
+    def _why_not_run(self, given: Input) -> str:
+        """Say for what an input was not run, or has no outcome; empty if nobody knows here."""
         item = self._upstream.item_of(given.key)
         if item is None:
-            return "has no result"
-        if (reason := private.skip_reason(item)) is not None:
+            return ""
+        if private.never_runs(item) and (reason := private.skip_reason(item)) is not None:
             return f"was skipped: {reason}"
         bound = item.stash[BOUND]
-        lacks = (self._lack_of(each) for each in bound.experiment.inputs)
-        lack = next((each for each in lacks if each is not None and not each.is_coming), None)
-        if lack is not None:
-            return f"was not run: {lack.text}"
-        return bound.no_outcome or "has no result"  # how it has ended elsewhere, nobody knows
+        lack = next((each for each in self._lacks(bound) if not each.is_coming), None)
+        return f"was not run: {lack.text}" if lack is not None else bound.no_outcome
 
     def _standing(self, given: Input) -> Standing | None:
         """Return what the store knew of an input when the session began, if that was collected."""
@@ -176,7 +188,7 @@ class Feeding:
     def _runs(self, given: Input) -> bool:
         """Whether this session has an input to run, as far as was known when it began."""
         standing = self._standing(given)
-        if standing is None or given.key not in (self._here or ()):
+        if standing is None or given.key not in self._here:
             return False
         return standing.status.runs or self.options.cache is Cache.REFRESH
 
@@ -186,13 +198,16 @@ class Feeding:
         past = standing.past if standing is not None else None
         return past is not None and past.ended == ended
 
+    def _is_again(self, given: Input) -> bool:
+        """Whether this session computes an input that has a result."""
+        standing = self._standing(given)
+        if standing is None or given.key not in self._here:
+            return False
+        return standing.replaces or self.options.cache is Cache.REFRESH
+
     def _fails_again(self, given: Input, ended: float) -> bool:
         """Whether an input that has a result was computed again in this session, and failed."""
-        standing = self._standing(given)
-        replaces = standing is not None and standing.replaces
-        past = standing.past if standing is not None else None
-        is_again = replaces or self.options.cache is Cache.REFRESH
-        return is_again and (past is None or ended > past.ended)
+        return self._is_again(given) and ended != self._failed.get(given.key)
 
     def _is_anybody_at_work(self, config: pytest.Config) -> bool:
         """Whether another worker of this session runs an experiment."""

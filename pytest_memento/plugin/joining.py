@@ -11,6 +11,7 @@ from collections.abc import Generator, Sequence
 
 import pytest
 
+from pytest_memento.inputs import Input
 from pytest_memento.plugin import private
 from pytest_memento.plugin.bound import BOUND
 from pytest_memento.plugin.distribution import agree
@@ -36,10 +37,12 @@ class Joining:
         self, session: pytest.Session, config: pytest.Config, items: list[pytest.Item]
     ) -> Generator[None]:
         """Add what those need that are left."""
-        collected = {item.nodeid: item for item in items}
-        yield
         if not self._upstream.has_inputs:
+            yield
             return
+        collected = {item.nodeid: item for item in items}
+        items.sort(key=self._depth)  # --sw leaves out what comes before the last failure
+        yield
         there = {item.nodeid for item in items}
         needed = [each for each in self._wanted(items) if each not in there]
         agreed = {*agree(config, "inputs", needed)}
@@ -67,7 +70,7 @@ class Joining:
         needed: dict[str, None] = {}
         waiting = [item for item in items if runs(item, self.options)]
         while waiting:
-            for each in waiting.pop().stash[BOUND].experiment.inputs:
+            for each in _inputs_of(waiting.pop()):
                 item = by_key.get(each.key)
                 if item is None or item.nodeid in needed:
                     continue
@@ -79,6 +82,12 @@ class Joining:
     def _depth(self, item: pytest.Item) -> int:
         bound = item.stash.get(BOUND, None)
         return self._upstream.depth(bound.experiment) if bound is not None else 0
+
+
+def _inputs_of(item: pytest.Item) -> Sequence[Input]:
+    """Return what an item will be given: nothing, if a mark leaves it out."""
+    inputs = item.stash[BOUND].experiment.inputs
+    return () if inputs and private.never_runs(item) else inputs
 
 
 def _join(

@@ -364,12 +364,22 @@ def _accept(config: pytest.Config) -> Query | Literal[""] | None:
     text = config.getoption("memento_accept")
     if not text:
         return "" if text == "" else None
-    if "::" in text or (config.invocation_params.dir / text).exists():
+    # A name of a file may be an expression, too; one of a test never is.
+    is_file = os.path.exists(config.invocation_params.dir / text)
+    if is_file or ("::" in text and not _is_expression(text)):
         raise pytest.UsageError(
             f"--memento-accept takes {text!r} for its expression: write --memento-accept=EXPR, or"
             " put it behind the files"
         )
     return expression(config, "accept")
+
+
+def _is_expression(text: str) -> bool:
+    try:
+        parse(text)
+    except QueryError:
+        return False
+    return True
 
 
 def _key_packages(config: pytest.Config) -> tuple[str, ...]:

@@ -21,7 +21,7 @@ from _pytest.doctest import DoctestModule
 from _pytest.python import _ascii_escaped_by_config, path_matches_patterns
 from _pytest.runner import collect_one_node, runtestprotocol
 from _pytest.scope import Scope
-from _pytest.skipping import evaluate_skip_marks
+from _pytest.skipping import evaluate_skip_marks, evaluate_xfail_marks
 from _pytest.terminal import KNOWN_TYPES, TerminalReporter
 
 FixtureDefs = Mapping[str, Sequence[pytest.FixtureDef[Any]]]
@@ -132,6 +132,13 @@ def outlives(item: pytest.Item, name: str) -> bool:
     return bool(callspec._arg2scope[name] is not Scope.Function)
 
 
+def parameter_definition(item: pytest.Item, name: str) -> pytest.FixtureDef[Any]:
+    """Return what pytest has made of a parameter: ``Function._fixtureinfo``."""
+    function: Any = item
+    definition: pytest.FixtureDef[Any] = function._fixtureinfo.name2fixturedefs[name][-1]
+    return definition
+
+
 def renew_parameter(item: pytest.Item, name: str) -> None:
     """Tear down a parameter, and what depends on it, that pytest may take for its next value.
 
@@ -151,6 +158,20 @@ def skip_reason(item: pytest.Item) -> str | None:
     """Return for what a mark skips an item, if one does: ``evaluate_skip_marks``."""
     skipped = evaluate_skip_marks(item)
     return skipped.reason if skipped is not None else None
+
+
+def never_runs(item: pytest.Item) -> bool:
+    """Whether marks leave an item out: ``evaluate_skip_marks``, ``evaluate_xfail_marks``.
+
+    One that cannot be evaluated fails when it is the item's turn.
+    """
+    try:
+        if evaluate_skip_marks(item):
+            return True
+        expected = None if item.config.option.runxfail else evaluate_xfail_marks(item)
+    except pytest.fail.Exception:
+        return False
+    return expected is not None and not expected.run
 
 
 class Probe:

@@ -6,8 +6,10 @@ that by then, it is collected at once, in the nodes that pytest itself makes or 
 
 from __future__ import annotations
 
+import contextlib
+import inspect
 import os
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +42,8 @@ class Upstream:
         self._asking: list[pytest.Function] = []
         self._nodes: dict[Path, pytest.Collector] = {}
         self._taken: dict[Path, pytest.Collector] = {}
+        self._classes: dict[pytest.Collector, dict[str, pytest.Class]] = {}
+        self._made: dict[pytest.Collector, Sequence[pytest.Item | pytest.Collector]] = {}
 
     def note(self, items: Sequence[pytest.Item]) -> None:
         """Note the items of a function: many, maybe, which nobody will ask for."""
@@ -87,29 +91,55 @@ class Upstream:
 
     def _items_of(self, wanted: ResultsOf, asking: pytest.Function) -> list[pytest.Item]:
         file, _, inside = wanted.target.partition("::")
+        if not file and not inside:
+            raise MatrixError(
+                "it names no experiment: write exp_train.py::experiment, or ::experiment for one of"
+                " the same file"
+            )
         path = self._path(file, asking)
         module = self._module(path, asking)
-        start = f"{module.nodeid}::"
         if not inside:
-            if not any(name.startswith(start) for name in self._items):
-                self._collect(module)
-            names = [each for each in self._items if each.startswith(start)]
-            if len(names) != 1:
-                text = ", ".join(each.removeprefix(start) for each in names) or "none"
-                raise MatrixError(f"{file} has {len(names)} experiments: name one ({text})")
-            return self._items[names[0]]
-        name = start + inside
+            return self._only_items_of(module, file)
+        name = f"{module.nodeid}::{inside}"
         if name not in self._items:
             self._refuse_cycle(name)
             self._make(module, inside.split("::"))
         if name not in self._items and name in self._skipped:
             pytest.skip(self._skipped[name])  # and so is who needs it
         if name not in self._items:
-            known = [each.removeprefix(start) for each in self._items if each.startswith(start)]
+            known = self._known_in(module)
             near = nearest(inside, known)
             hint = f"did you mean {near!r}?" if near else f"there are: {', '.join(known) or 'none'}"
             raise MatrixError(f"{module.nodeid} has no experiment {inside!r} ({hint})")
         return self._items[name]
+
+    def _only_items_of(self, module: pytest.Module, file: str) -> list[pytest.Item]:
+        """Return the items of the one experiment that a file has."""
+        if self._is_being_collected(module):
+            raise MatrixError(
+                f"{file} is still being collected: name one of its experiments, as"
+                f" {file}::experiment"
+            )
+        self._go_down(module)
+        names = self._names_in(module, self._items)
+        if not names and (skipped := self._names_in(module, self._skipped)):
+            pytest.skip(self._skipped[f"{module.nodeid}::{skipped[0]}"])
+        if not names:
+            raise MatrixError(f"{file} has no experiments")
+        if len(names) > 1:
+            raise MatrixError(f"{file} has {len(names)} experiments: name one ({', '.join(names)})")
+        return self._items[f"{module.nodeid}::{names[0]}"]
+
+    def _known_in(self, module: pytest.Module) -> list[str]:
+        """Return the experiments of a file, as far as they can be known, for a hint."""
+        with contextlib.suppress(pytest.Collector.CollectError):  # which is said in its turn
+            self._go_down(module)
+        return self._names_in(module, self._items)
+
+    @staticmethod
+    def _names_in(module: pytest.Module, names: Iterable[str]) -> list[str]:
+        start = f"{module.nodeid}::"
+        return [each.removeprefix(start) for each in names if each.startswith(start)]
 
     def _path(self, file: str, asking: pytest.Function) -> Path:
         if not file:
@@ -164,33 +194,69 @@ class Upstream:
         """Collect a module or class now; pytest is given the same when it comes to it."""
         if self._is_being_collected(node):
             return []
+        if node in self._made:
+            return self._made[node]
         if isinstance(node, pytest.Module):
             self._taken[node.path] = node
         made = list(node.collect())
         node.collect = lambda: made  # type: ignore[method-assign]
         return made
 
+    def _go_down(self, node: Python) -> None:
+        """Collect a module or class with all classes in it."""
+        made = self._collect(node) or [*self._classes.get(node, {}).values()]
+        for each in made:
+            if isinstance(each, pytest.Class):
+                self._go_down(each)
+
     def _make(self, collector: Python, names: Sequence[str]) -> None:
         """Have the items of a function made, which is found below a collector."""
-        if self._is_being_collected(collector):
-            if len(names) == 1:
-                self._make_ahead(collector, names[0])
-                return
-            chain = [node for asking in self._asking for node in asking.listchain()]
-            inner = next((n for n in chain if n.parent is collector and n.name == names[0]), None)
-            if not isinstance(inner, pytest.Class):
-                raise MatrixError(f"class {names[0]} is below this one in its file: move it above")
-        else:
-            made = self._collect(collector)
-            inner = next((each for each in made if each.name == names[0]), None)
-        if isinstance(inner, pytest.Class) and len(names) > 1:
+        if self._is_being_collected(collector) and len(names) == 1:
+            self._make_ahead(collector, names[0])
+            return
+        self._collect(collector)
+        inner = self._classes.get(collector, {}).get(names[0])
+        if inner is not None and len(names) > 1:
             self._make(inner, names[1:])
+        elif len(names) > 1 and self._is_class_ahead(collector, names[0]):
+            raise MatrixError(f"class {names[0]} is below this one in its file: move it above")
+
+    def _is_class_ahead(self, collector: Python, name: str) -> bool:
+        """Whether pytest will come to a class of that name."""
+        is_class = inspect.isclass(getattr(collector.obj, name, None))
+        return is_class and self._is_being_collected(collector) and collector.classnamefilter(name)
 
     def _make_ahead(self, collector: Python, name: str) -> None:
         """Make the items of a function that is below the one that asks, in the same file."""
         function = getattr(collector.obj, name, None)
         if function is not None and collector.funcnamefilter(name):
             collector.ihook.pytest_pycollect_makeitem(collector=collector, name=name, obj=function)
+
+    # Around what makes our own classes of them.
+    @pytest.hookimpl(wrapper=True, tryfirst=True)
+    def pytest_pycollect_makeitem(
+        self, collector: Python, name: str
+    ) -> Generator[None, object, object]:
+        """Note the classes in a file of which pytest has not collected all."""
+        __tracebackhide__ = True
+        made = yield
+        several = made if isinstance(made, list) else [made]
+        if len(several) == 1 and isinstance(several[0], pytest.Class):
+            self._classes.setdefault(collector, {})[name] = several[0]
+        return made
+
+    # Within --lf, which leaves out some.
+    @pytest.hookimpl(wrapper=True, trylast=True)
+    def pytest_make_collect_report(
+        self, collector: pytest.Collector
+    ) -> Generator[None, pytest.CollectReport, pytest.CollectReport]:
+        """Note what pytest has collected, which must not be made twice."""
+        __tracebackhide__ = True
+        report = yield
+        # With --lf, nothing may be what a file has that pytest has not looked into.
+        if isinstance(collector, Python) and report.passed and report.result:
+            self._made[collector] = [*report.result]
+        return report
 
     @pytest.hookimpl(wrapper=True)
     def pytest_collect_directory(

@@ -84,6 +84,14 @@ def test_some(pytester: pytest.Pytester, stale: Path, notes: Notes) -> None:
     assert pytester.runpytest().parseoutcomes() == {"cached": 2, "passed": 1}
 
 
+def test_of_an_experiment_by_its_name(pytester: pytest.Pytester, stale: Path) -> None:
+    chosen = "experiment == 'exp_squares.py::experiment'"
+    longest = " or ".join([chosen] * 20)  # than any name of a file
+    for text, number in ((f"{chosen} and x == 1", 1), (f"not ({chosen})", 0), (longest, 3)):
+        result = pytester.runpytest("--collect-only", f"--memento-accept={text}")
+        result.stdout.fnmatch_lines([f"memento: {number} stale result* would be accepted *"])
+
+
 def test_in_workers(pytester: pytest.Pytester, stale: Path, notes: Notes, xdist: None) -> None:
     result = pytester.runpytest_subprocess("--memento-accept", "-n2")
     result.stdout.fnmatch_lines(["memento: 3 stale results accepted for the present code"])
@@ -135,12 +143,80 @@ def test_data_files_and_artifacts(pytester: pytest.Pytester, notes: Notes) -> No
     assert pytester.runpytest("--memento-accept=x == 2").parseoutcomes() == {"passed": 1}
 
 
+TRAIN = """
+from notes import note
+matrix = {"parameters": {"lr": [0.1, 0.2]}}
+
+def experiment(lr):
+    note(f"train {lr}")
+    return lr * 10
+"""
+EVALUATE = """
+from notes import note
+from pytest_memento import results_of
+matrix = {"parameters": {"model": results_of("exp_train.py::experiment")}}
+
+def experiment(model):
+    note(f"evaluate {model}")
+    return model
+"""
+
+
+@pytest.fixture
+def stale_pipeline(pytester: pytest.Pytester, notes: Notes) -> pytest.Pytester:
+    """Two results, each computed from another one, of code that has changed since."""
+    train = pytester.makepyfile(exp_train=TRAIN)
+    pytester.makepyfile(exp_evaluate=EVALUATE)
+    pytester.runpytest()
+    notes()
+    train.write_text(TRAIN.replace("lr * 10", "10 * lr"))
+    return pytester
+
+
+@pytest.mark.parametrize("workers", [(), ("-n2",)], ids=["serial", "workers"])
+def test_what_was_only_needed_for_what_is_accepted_does_not_run(
+    stale_pipeline: pytest.Pytester,
+    notes: Notes,
+    request: pytest.FixtureRequest,
+    workers: tuple[str, ...],
+) -> None:
+    if workers:
+        request.getfixturevalue("xdist")
+    arguments = ["exp_evaluate.py", "--memento-accept=model.lr > 0", *workers]
+    result = stale_pipeline.runpytest_subprocess(*arguments)
+    assert result.parseoutcomes() == {"cached": 2}
+    result.stdout.fnmatch_lines(["memento: 2 stale results accepted for the present code"])
+    result.stdout.no_fnmatch_line("*whose results are needed*")
+    assert notes() == []
+    result = stale_pipeline.runpytest_subprocess("exp_train.py", *workers)
+    assert result.parseoutcomes() == {"passed": 2}  # nobody has accepted these
+
+
+def test_what_is_needed_for_the_rest_still_joins(
+    stale_pipeline: pytest.Pytester, notes: Notes
+) -> None:
+    result = stale_pipeline.runpytest("exp_evaluate.py", "--memento-accept=model.lr > 0.1")
+    assert result.parseoutcomes() == {"cached": 1, "passed": 2}
+    result.stdout.fnmatch_lines(["memento: with 1 experiment of exp_train.py::*"])
+    assert notes() == ["train 0.1", "evaluate 1.0"]
+
+
+def test_only_what_was_asked_for(stale_pipeline: pytest.Pytester, notes: Notes) -> None:
+    assert stale_pipeline.runpytest("exp_evaluate.py", "--memento-accept").parseoutcomes() == {
+        "cached": 2
+    }
+    dry = stale_pipeline.runpytest("--collect-only")
+    dry.stdout.fnmatch_lines(["exp_train.py*  stale: *", "exp_evaluate.py*  cached: *"])
+
+
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
         (["--memento-accept=y == 1"], "*--memento-accept: *no experiment has 'y'*"),
         (["--memento-accept=x =="], "*--memento-accept: *"),
         (["--memento-accept", "exp_squares.py"], "*takes 'exp_squares.py' for its expression: *"),
+        (["--memento-accept", "exp_squares.py::experiment"], "*takes 'exp_squares.py::*: write *"),
+        (["--memento-accept", "exp_squares.py::experiment[x=1]"], "*for its expression: write *"),
         (["--memento-accept", "--memento-cache=refresh"], "*not with --memento-cache=refresh"),
         (["--memento-accept", "--cache-clear"], "*not with --memento-cache=refresh"),
     ],

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
+import textwrap
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -347,6 +348,69 @@ def test_what_failed_last_with_what_it_needs(pipeline: pytest.Pytester, notes: N
     assert stages(notes) == {"train": 6, "evaluate": 6}
 
 
+@pytest.mark.parametrize("by_mark", [False, True])
+def test_what_was_skipped_now_is_not_said_to_have_failed(
+    pytester: pytest.Pytester, by_mark: bool
+) -> None:
+    mark, skips = "", "os.path.exists('skip') and pytest.skip('no GPU')"
+    if by_mark:
+        mark, skips = "@pytest.mark.skipif(os.path.exists('skip'), reason='no GPU')", "pass"
+    pytester.makepyfile(
+        exp_a=f"""
+        import os
+        import pytest
+        from pytest_memento import results_of
+
+        {mark}
+        @pytest.mark.memento(matrix={{"parameters": {{"x": [1]}}}})
+        def experiment_first(x):
+            {skips}
+            assert not os.path.exists('bad'), 'of the first'
+
+        @pytest.mark.memento(matrix={{"parameters": {{"a": results_of("::experiment_first")}}}})
+        def experiment_second(a):
+            raise ValueError("of the second")
+
+        @pytest.mark.memento(matrix={{"parameters": {{"a": results_of("::experiment_second")}}}})
+        def experiment_third(a): pass
+        """
+    )
+    pytester.runpytest_subprocess()
+    (pytester.path / "bad").touch()
+    name = "exp_a.py::experiment_first"
+    pytester.runpytest_subprocess("--memento-clear", f"experiment == '{name}'", "--memento-yes")
+    again = pytester.runpytest_subprocess("-rs")
+    assert again.parseoutcomes() == {"failed": 1, "skipped": 2}
+    again.stdout.fnmatch_lines(
+        ["*experiment_second* was not run: its input *first* failed: *of the first*"]
+    )
+    again.stdout.no_fnmatch_line("*of the second*")
+    (pytester.path / "skip").touch()
+    last = pytester.runpytest_subprocess("-rs")
+    assert last.parseoutcomes() == {"skipped": 3}
+    last.stdout.fnmatch_lines(["SKIPPED *: not run: its input *first?x=1? was skipped: no GPU"])
+    last.stdout.no_fnmatch_line("*failed: *")
+
+
+def test_stepwise_goes_on_to_what_comes_after_it(pytester: pytest.Pytester) -> None:
+    pytester.makepyfile(
+        exp_a="""
+        from pytest_memento import results_of
+        matrix = {"parameters": {"b": results_of("exp_b.py"), "k": [1, 2]}}
+        def experiment(b, k): pass
+        """,
+        exp_b="""
+        import os
+        matrix = {"parameters": {"x": [1, 2, 3]}}
+        def experiment(x):
+            assert x != 2 or os.path.exists("well")
+        """,
+    )
+    assert pytester.runpytest("--sw").parseoutcomes()["failed"] == 1
+    (pytester.path / "well").touch()
+    assert pytester.runpytest("--sw").parseoutcomes() == {"passed": 8, "deselected": 1}
+
+
 def test_why_the_last_of_three_was_not_run(pipeline: pytest.Pytester, notes: Notes) -> None:
     edit(pipeline, "exp_prepare.py", "    note(f", "    assert 0, 'no disk'\n    note(f")
     result = pipeline.runpytest("-rs")
@@ -421,6 +485,72 @@ def test_what_needs_an_input_without_outcome(
     lack = f"not run: its input exp_a.py::experiment_up?x=1? {reason}"
     result.stdout.fnmatch_lines([f"SKIPPED *: {lack}"])
     result.stdout.fnmatch_lines([f"SKIPPED *: not run: its input * was {lack}"])
+
+
+MARKS = {
+    "skip(reason='later')": "SKIPPED *: later",
+    "skipif(True, reason='later')": "SKIPPED *: later",
+    "xfail(run=False, reason='later')": "XFAIL *exp_b.py::* later",
+}
+
+
+@pytest.mark.parametrize("mark", MARKS)
+def test_nothing_joins_for_what_a_mark_leaves_out(
+    pytester: pytest.Pytester, notes: Notes, mark: str
+) -> None:
+    pytester.makepyfile(
+        exp_a="""
+        from notes import note
+        matrix = {"parameters": {"x": [1, 2]}}
+        def experiment(x):
+            note(x)
+        """,
+        exp_b=f"""
+        import pytest
+        from pytest_memento import results_of
+
+        @pytest.mark.{mark}
+        @pytest.mark.memento(matrix={{"parameters": {{"a": results_of("exp_a.py")}}}})
+        def experiment_left_out(a): pass
+
+        some = [1, pytest.param(2, marks=pytest.mark.{mark})]
+        matrix = {{"parameters": {{"b": results_of("::experiment_left_out"), "k": some}}}}
+
+        @pytest.mark.{mark}
+        @pytest.mark.memento(matrix=matrix)
+        def experiment_last(b, k): pass
+        """,
+    )
+    result = pytester.runpytest("exp_b.py", "-rxs")
+    assert sum(result.parseoutcomes().values()) == 6
+    result.stdout.fnmatch_lines([MARKS[mark]])
+    result.stdout.no_fnmatch_line("*not run*")
+    assert notes() == []
+
+
+def test_only_what_is_run_of_a_function_has_its_input_join(
+    pipeline: pytest.Pytester, notes: Notes
+) -> None:
+    later = 'pytest.param("auc", marks=pytest.mark.skipif(True, reason="later"))'
+    where = "where=lambda config: config.lr < 0.25"
+    edit(pipeline, "exp_evaluate.py", "from notes", "import pytest\nfrom notes")
+    edit(pipeline, "exp_evaluate.py", '"auc"', later)
+    edit(pipeline, "exp_evaluate.py", '::experiment"', f'::experiment", {where}')
+    result = pipeline.runpytest("exp_evaluate.py")
+    assert result.parseoutcomes() == {"passed": 5, "skipped": 2}
+    assert stages(notes) == {"prepare": 1, "train": 2, "evaluate": 2}
+    edit(pipeline, "exp_train.py", "return {", "return {'more': 1, ")
+    assert pipeline.runpytest("exp_evaluate.py", "-k", "auc").parseoutcomes()["skipped"] == 2
+    assert notes() == []
+
+
+def test_a_mark_that_cannot_be_evaluated(pipeline: pytest.Pytester, notes: Notes) -> None:
+    mark = "@pytest.mark.skipif(True)\ndef experiment(context, model"
+    edit(pipeline, "exp_evaluate.py", "from notes", "import pytest\nfrom notes")
+    edit(pipeline, "exp_evaluate.py", "def experiment(context, model", mark)
+    result = pipeline.runpytest("exp_evaluate.py")
+    assert result.parseoutcomes() == {"passed": 7, "errors": 12}
+    result.stdout.fnmatch_lines(["*you need to specify reason=STRING*"])
 
 
 def test_joining_with_workers(pipeline: pytest.Pytester, notes: Notes, xdist: None) -> None:
@@ -552,6 +682,25 @@ def test_a_refresh_that_fails(pipeline: pytest.Pytester, notes: Notes) -> None:
     assert pipeline.runpytest_subprocess().parseoutcomes() == {"cached": 19}
 
 
+def test_an_old_refresh_that_failed(pipeline: pytest.Pytester, notes: Notes) -> None:
+    edit(pipeline, "exp_train.py", "given =",
+         "import os; assert 'BAD' not in os.environ\n    given =")  # fmt: skip
+    pipeline.runpytest_subprocess()
+    pipeline._monkeypatch.setenv("BAD", "1")
+    pipeline.runpytest_subprocess("exp_train.py", "--memento-cache=refresh")
+    pipeline._monkeypatch.delenv("BAD")
+    notes()
+    result = pipeline.runpytest_subprocess("exp_evaluate.py", "--memento-cache=refresh")
+    assert result.parseoutcomes() == {"passed": 12}
+    assert stages(notes) == {"evaluate": 12}
+    pipeline._monkeypatch.setenv("BAD", "1")
+    result = pipeline.runpytest_subprocess("--memento-cache=refresh", "-k", "train or evaluate")
+    assert result.parseoutcomes() == {"failed": 6, "skipped": 12, "deselected": 1}
+    pipeline._monkeypatch.delenv("BAD")
+    result = pipeline.runpytest_subprocess("--memento-cache=refresh")
+    assert result.parseoutcomes() == {"passed": 19}
+
+
 def test_verifying(pipeline: pytest.Pytester, notes: Notes) -> None:
     pipeline.runpytest()
     notes()
@@ -643,6 +792,153 @@ def test_experiments_of_one_file_in_any_order(pytester: pytest.Pytester) -> None
     outcomes = result.parseoutcomes()
     result.stdout.fnmatch_lines(["*class ExperimentC is below this one in its file: move it above"])
     assert outcomes["errors"] == 1
+
+
+def test_classes_of_the_same_file_that_are_above(pytester: pytest.Pytester) -> None:
+    pytester.makepyfile(
+        exp_a="""
+        import pytest
+        from pytest_memento import results_of
+
+        class ExperimentAbove:
+            class ExperimentInner:
+                @pytest.mark.memento(matrix={"parameters": {"x": [1, 2]}})
+                def experiment(self, x):
+                    return x
+
+        inner = results_of("::ExperimentAbove::ExperimentInner::experiment")
+
+        @pytest.mark.memento(matrix={"parameters": {"i": inner}})
+        def experiment_of_class(i):
+            return i + 1
+
+        class ExperimentBelow:
+            @pytest.mark.memento(matrix={"parameters": {"i": inner, "f": results_of("::experiment_f")}})
+            def experiment(self, i, f):
+                return i + f
+
+        @pytest.mark.memento(matrix={"parameters": {"x": [10]}})
+        def experiment_f(x):
+            return x
+        """
+    )
+    assert pytester.runpytest().parseoutcomes() == {"passed": 7}
+    values = [r.value for r in load_results("exp_a.py::ExperimentBelow::experiment")]
+    assert values == [11, 12]
+    assert pytester.runpytest("--lf").parseoutcomes() == {"cached": 7}
+
+
+WRONG_CLASSES = {
+    "::ExperimentAbove::experiment_trian": (
+        "exp_a.py has no experiment 'ExperimentAbove::experiment_trian'"
+        " (did you mean 'ExperimentAbove::experiment_train'?)"
+    ),
+    "::ExperimentAbov::experiment_train": (
+        "exp_a.py has no experiment 'ExperimentAbov::experiment_train'"
+        " (did you mean 'ExperimentAbove::experiment_train'?)"
+    ),
+    "::ExperimentBroken::experiment": "*unknown matrix key 'paramters'*",
+    "::Other::experiment": "exp_a.py has no experiment 'Other::experiment' (*",
+}
+
+
+ASKING = {
+    "function": """
+        @wrong
+        def experiment_here(a): pass
+    """,
+    "method": """
+        class ExperimentHere:
+            @wrong
+            def experiment(self, a): pass
+    """,
+}
+
+
+@pytest.mark.parametrize("asking", ASKING)
+@pytest.mark.parametrize("target", WRONG_CLASSES)
+def test_wrong_classes_of_the_same_file(
+    pytester: pytest.Pytester, target: str, asking: str
+) -> None:
+    above = f"""
+        import pytest
+        from pytest_memento import results_of
+
+        class ExperimentAbove:
+            @pytest.mark.memento(matrix={{"parameters": {{"x": [1]}}}})
+            def experiment_train(self, x): pass
+
+        class ExperimentBroken:
+            @pytest.mark.memento(matrix={{"paramters": {{"x": [1]}}}})
+            def experiment(self, x): pass
+
+        class Other:
+            pass
+
+        wrong = pytest.mark.memento(matrix={{"parameters": {{"a": results_of("{target}")}}}})
+    """
+    pytester.makepyfile(exp_a=textwrap.dedent(above) + textwrap.dedent(ASKING[asking]))
+    result = pytester.runpytest()
+    assert result.parseoutcomes()["errors"] >= 1
+    text = result.stdout.str()
+    assert "below" not in text
+    result.stdout.fnmatch_lines([f"*{WRONG_CLASSES[target]}"])
+
+
+@pytest.mark.parametrize("before", [[], ["exp_up.py"]])
+def test_a_file_alone_whatever_was_collected_before(
+    pytester: pytest.Pytester, before: list[str]
+) -> None:
+    of_class = """
+        class ExperimentA:
+            @pytest.mark.memento(matrix={"parameters": {"x": [1]}})
+            def experiment(self, x):
+                return x
+    """
+    pytester.makepyfile(
+        exp_up=f"import pytest\n{textwrap.dedent(of_class)}",
+        exp_down="""
+        from pytest_memento import results_of
+        matrix = {"parameters": {"a": results_of("exp_up.py")}}
+        def experiment(a): pass
+        """,
+    )
+    assert pytester.runpytest(*before, "exp_down.py").parseoutcomes() == {"passed": 2}
+    function = 'matrix = {"parameters": {"x": [5]}}\ndef experiment(x): pass\n'
+    pytester.makepyfile(exp_up=f"import pytest\n{textwrap.dedent(of_class)}\n{function}")
+    result = pytester.runpytest(*before, "exp_down.py")
+    result.stdout.re_match_lines(
+        [r".*exp_up.py has 2 experiments: name one \((ExperimentA::)?experiment, .*\)"]
+    )
+
+
+@pytest.mark.parametrize("target", ["exp_a.py", "exp_a.py::experimnt"])
+def test_what_was_collected_is_not_collected_again(
+    pytester: pytest.Pytester, notes: Notes, target: str
+) -> None:
+    pytester.makeconftest(
+        """
+        from notes import note
+        def pytest_generate_tests(metafunc):
+            note(metafunc.function.__name__)
+        """
+    )
+    pytester.makepyfile(
+        exp_a="""
+        matrix = {"parameters": {"x": [1]}}
+        class ExperimentA:
+            def experiment_one(self, x): pass
+            def experiment_two(self, x): pass
+        """,
+        exp_b=f"""
+        from pytest_memento import results_of
+        matrix = {{"parameters": {{"a": results_of("{target}")}}}}
+        def experiment(a): pass
+        """,
+    )
+    result = pytester.runpytest("--continue-on-collection-errors", "-p", "no:randomly")
+    assert result.parseoutcomes() == {"passed": 2, "errors": 1}
+    assert notes() == ["experiment_one", "experiment_two", "experiment"]
 
 
 def test_in_other_directories_with_their_fixtures(pytester: pytest.Pytester) -> None:
@@ -837,6 +1133,10 @@ MISTAKES = {
     ),
     "notes.py::note": "notes.py is not collected: pytest or an option leaves it out",
     "exp_broken.py": "*1 / 0*",
+    "exp_none.py": "results_of('exp_none.py'): exp_none.py has no experiments",
+    "exp_b.py": "exp_b.py is still being collected: name one of its experiments, as *",
+    "": "results_of(''): it names no experiment: write exp_train.py::experiment, or ::experiment *",
+    "::": "results_of('::'): it names no experiment: *",
 }
 
 
@@ -844,6 +1144,7 @@ MISTAKES = {
 def test_wrong_targets(pytester: pytest.Pytester, notes: Notes, target: str) -> None:
     pytester.makepyfile(
         exp_prepare=PREPARE,
+        exp_none="matrix = {}\nclass ExperimentA: pass",
         exp_broken="matrix = 1 / 0\ndef experiment(config): pass",
         exp_b=f"""
         from pytest_memento import results_of
@@ -1167,6 +1468,81 @@ def test_a_fixture_of_wider_scope_may_ask_for_it(pytester: pytest.Pytester) -> N
         [2, "loaded"],
         [2, "loaded"],
     ]
+
+
+@pytest.mark.parametrize("scope", ["module", "session"])
+def test_a_fixture_of_wider_scope_is_not_given_the_result_of_other_settings(
+    pytester: pytest.Pytester, scope: str
+) -> None:
+    pytester.makepyfile(
+        exp_a=f"""
+        import pytest
+        from pytest_memento import results_of
+
+        SEVERAL = [{{"parameters": {{"x": [0]}}, "settings": {{"n": n}}}} for n in (1, 2)]
+
+        @pytest.mark.memento(matrix=SEVERAL)
+        def experiment_make(x, n):
+            return n
+
+        def made_with(n):
+            made = results_of("::experiment_make", where=lambda config: config.settings.n == n)
+            return pytest.mark.memento(matrix={{"parameters": {{"made": made}}}})
+
+        @pytest.fixture(scope="{scope}")
+        def loaded(made):
+            return made
+
+        @made_with(1)
+        def experiment_one(loaded):
+            return loaded
+
+        @made_with(2)
+        def experiment_two(loaded):
+            return loaded
+        """
+    )
+    assert pytester.runpytest().parseoutcomes() == {"passed": 4}
+    values = {r.experiment: r.value for r in load_results("exp_a.py") if "make" not in r.experiment}
+    assert values == {"exp_a.py::experiment_one": 1, "exp_a.py::experiment_two": 2}
+
+
+@pytest.mark.parametrize("scope", ["module", "session"])
+def test_a_fixture_of_wider_scope_is_set_up_once_per_result(
+    pytester: pytest.Pytester, notes: Notes, scope: str
+) -> None:
+    pytester.makepyfile(
+        exp_a=f"""
+        import gc, pytest
+        from notes import note
+        from pytest_memento import results_of
+
+        class Model:
+            def __init__(self, x):
+                self.x = x
+
+        @pytest.mark.memento(matrix={{"parameters": {{"x": [1, 2, 3]}}}})
+        def experiment_make(x):
+            return Model(x)
+
+        matrix = {{"parameters": {{"made": results_of("::experiment_make"), "y": [1, 2]}}}}
+
+        @pytest.fixture(scope="{scope}")
+        def loaded(made):
+            note(f"load {{made.x}}")
+            yield made.x
+            note(f"drop {{made.x}}")
+
+        @pytest.mark.memento(matrix=matrix)
+        def experiment_use(loaded, y):
+            gc.collect()
+            return loaded, sum(isinstance(each, Model) for each in gc.get_objects())
+        """
+    )
+    assert pytester.runpytest_subprocess("-p", "no:randomly").parseoutcomes() == {"passed": 9}
+    assert notes() == [f"{verb} {x}" for x in (1, 2, 3) for verb in ("load", "drop")]
+    values = [r.value for r in load_results("exp_a.py::experiment_use")]
+    assert values == [(x, 1) for x in (1, 2, 3) for _ in range(2)]
 
 
 def test_the_files_are_unharmed_by_a_report(pipeline: pytest.Pytester, tmp_path: Path) -> None:

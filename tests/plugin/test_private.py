@@ -480,6 +480,23 @@ def test_outlives_is_true_of_parameters_of_a_wider_scope(pytester: pytest.Pytest
         assert not private.outlives(item, "x")
 
 
+def test_parameter_definition_is_shared_as_far_as_its_scope(pytester: pytest.Pytester) -> None:
+    one, two, three = pytester.getitems(
+        """
+        import pytest
+
+        @pytest.mark.parametrize("x", [1, 2], scope="session")
+        def test_session(x): pass
+        @pytest.mark.parametrize("x", [1], scope="module")
+        def test_module(x): pass
+        """
+    )
+    first, again, other = (private.parameter_definition(item, "x") for item in (one, two, three))
+    assert first is again
+    assert first is not other
+    assert (first.argname, first.scope, other.scope) == ("x", "session", "module")
+
+
 def test_renew_parameter_has_equal_values_set_up_anew(
     pytester: pytest.Pytester, notes: Notes
 ) -> None:
@@ -525,6 +542,31 @@ def test_skip_reason_is_that_of_the_mark(pytester: pytest.Pytester) -> None:
         assert is_skipped == item.name.startswith("test_yes"), item.name
     assert private.skip_reason(items[2]) == "so"
     assert private.skip_reason(items[-1]) == "added"
+
+
+def test_never_runs_is_what_marks_say(pytester: pytest.Pytester) -> None:
+    items = pytester.getitems(
+        """
+        import pytest
+
+        def test_no_plain(): pass
+        @pytest.mark.skip
+        def test_yes_skip(): pass
+        @pytest.mark.xfail
+        def test_no_xfail(): pass
+        @pytest.mark.xfail(run=False)
+        def test_yes_xfail(): pass
+        @pytest.mark.xfail(False, run=False, reason="so")
+        def test_no_condition(): pass
+        @pytest.mark.skipif(True)
+        def test_no_reason(): pass
+        """
+    )
+    for item in items:
+        assert private.never_runs(item) == ("_yes_" in item.name), item.name
+    (item,) = (each for each in items if each.name == "test_yes_xfail")
+    item.config.option.runxfail = True
+    assert not private.never_runs(item)
 
 
 PROBED = """
