@@ -22,7 +22,7 @@ import cloudpickle
 
 from pytest_memento.callables import Subject
 from pytest_memento.errors import MementoError
-from pytest_memento.fingerprint import is_own, spec_of
+from pytest_memento.fingerprint import Names, is_own, spec_of
 from pytest_memento.labels import one_line
 from pytest_memento.pickling import explain
 from pytest_memento.pipeline import Stage
@@ -38,11 +38,13 @@ class Bundle:
     :param subject: the experiment.
     :param stages: the matrices that it is run with.
     :param keys: of all its configurations, with what their code was made from.
+    :param names: what the names of this process say of what is in the matrices.
     """
 
     subject: Subject
     stages: Sequence[Stage]
     keys: Sequence[tuple[Key, Mapping[str, str]]]
+    names: Names
 
 
 def dump(bundle: Bundle) -> bytes:

@@ -22,7 +22,7 @@ from typing import Any
 from pytest_memento.config import copied, nearest
 from pytest_memento.display import notebook_shell
 from pytest_memento.errors import MementoError
-from pytest_memento.fingerprint import is_own
+from pytest_memento.fingerprint import import_name, is_own
 
 _CONTRACT = ("context", "config")
 """What a callable gets that names its arguments otherwise."""
@@ -112,7 +112,7 @@ def _named(code: Any, found: object) -> Subject:
         name=code.__qualname__,
         place=str(source) if source else place_of(code),
         source=source,
-        module=_module_of(source) if source else str(code.__module__),
+        module=import_name(source) if source else str(code.__module__),
         path=path if is_found else (),
         function=code,
         code=code,
@@ -164,15 +164,6 @@ def _notebook() -> str:
         if isinstance(file, str) and file.endswith(".ipynb") and os.path.isfile(file):
             return os.path.abspath(file)
     return "<notebook>"
-
-
-def _module_of(source: Path) -> str:
-    """Return the name under which pytest would import a file: with the packages it is in."""
-    parts, directory = [source.stem], source.parent
-    while (directory / "__init__.py").is_file():
-        parts.insert(0, directory.name)
-        directory = directory.parent
-    return ".".join(parts)
 
 
 # -- how it is called ------------------------------------------------------------------------------

@@ -40,6 +40,7 @@ from pytest_memento.fingerprint.living import (
 )
 from pytest_memento.fingerprint.meaning import Definition, External, Meanings, Target, Whole
 from pytest_memento.fingerprint.modules import Module, Modules, Read
+from pytest_memento.fingerprint.names import is_said
 from pytest_memento.fingerprint.scopes import Import, scan
 from pytest_memento.pause import without_gc
 
@@ -82,7 +83,7 @@ class Codebase:
         self._is_live = is_live
         self._readers = [_Reader.of(self.meanings, annotated=each) for each in (False, True)]
 
-    def describe(
+    def describe(  # noqa: PLR0913  # all that an experiment is made of
         self,
         function: Callable[..., object],
         *,
@@ -90,6 +91,7 @@ class Codebase:
         is_named: bool = True,
         module: types.ModuleType | None = None,
         also: Iterable[object] = (),
+        held: Iterable[object] = (),
         bound: Iterable[tuple[types.ModuleType, str]] = (),
         is_apart: Callable[[str], bool] = lambda _: False,
         values: Mapping[str, object] = MappingProxyType({}),
@@ -99,13 +101,14 @@ class Codebase:
         :param path: where it is found in *module*: its name, after that of its class.
         :param is_named: whether it is what its name stands for now, and not one that had it before.
         :param also: functions and classes whose code counts too.
+        :param held: those in values, which their names may not lead to.
         :param bound: names of modules that count too, as they are bound there.
         :param is_apart: whether a method of that name is an experiment itself, which counts for
             others of its class only if they name it.
         :param values: what counts by its value, such as the arguments of a partial.
         :raises FingerprintError: a value that the code uses has no stable digest.
         """
-        also, bound = list(also), list(bound)
+        also, held, bound = list(also), list(held), list(bound)
         with without_gc():
             source = self._source(module) if module else None
             for reader in self._readers:
@@ -118,6 +121,8 @@ class Codebase:
                     self._take(walk, value_findings(name, value))
                 for each in also:
                     self._start_at(walk, each, is_apart)
+                for each in held:
+                    self._start_held(walk, each, is_apart)
                 for owner, name in bound:
                     self._start_by_name(walk, owner, name)
                 walk.finish()
@@ -131,6 +136,11 @@ class Codebase:
 
     def _source(self, module: types.ModuleType) -> Module | None:
         return self._read(getattr(module, "__file__", None), module.__name__)
+
+    def _module_of(self, function: types.FunctionType) -> Module | None:
+        """Return the module that a function stands in, whatever `functools.wraps` says."""
+        name = function.__globals__.get("__name__") or module_name(function)
+        return self._read(function.__code__.co_filename, str(name))
 
     def _read(self, file: str | None, name: str) -> Module | None:
         return self.meanings.modules.read(Path(file), name) if file else None
@@ -178,6 +188,13 @@ class Codebase:
         elif not started and module is None and name != "builtins":
             walk.reach(External(name))
 
+    def _start_held(self, walk: _Walk, value: object, is_apart: Callable[[str], bool]) -> None:
+        """Start at a function or class that is found in a value."""
+        if not isinstance(value, types.FunctionType) or is_said(value):
+            self._start_at(walk, value, is_apart)
+        else:
+            self._start_apart(walk, value)
+
     # -- code by what it is now --------------------------------------------------------------------
 
     def _start_apart(self, walk: _Walk, function: types.FunctionType) -> None:
@@ -185,7 +202,7 @@ class Codebase:
         if is_living(function):
             self._start_living(walk, function)
             return
-        module = self._read(function.__code__.co_filename, module_name(function))
+        module = self._module_of(function)
         if module is not None:
             walk.touch(module)
         walk.add(_part_of_function(function, module, walk.definitions))
@@ -221,8 +238,8 @@ class Codebase:
 
     def _use_function(self, walk: _Walk, function: types.FunctionType) -> None:
         """Follow a function that stands in a file: of others, only what it was made around."""
-        if self._read(function.__code__.co_filename, module_name(function)) is not None:
-            self._start_at(walk, function, lambda _: False)
+        if self._module_of(function) is not None:
+            self._start_held(walk, function, lambda _: False)
             self._take(walk, closure_findings(function))
             return
         walk.reach(External(module_name(function)))

@@ -18,7 +18,7 @@ import pytest
 
 from pytest_memento.errors import FingerprintError, MatrixError, MementoError
 from pytest_memento.experiment import Experiment
-from pytest_memento.fingerprint import digest_value
+from pytest_memento.fingerprint import digest_value, names_of, take
 from pytest_memento.inputs import Input, ResultsOf, told_apart
 from pytest_memento.labels import quoted, short
 from pytest_memento.loaded import Loaded
@@ -69,6 +69,7 @@ class Given:
         from pytest_memento import bundle  # which imports cloudpickle
 
         held = bundle.load(path)
+        take(held.names)
         return cls(held.subject, held.stages, keys=held.keys)
 
     def dump(self) -> bytes:
@@ -79,7 +80,8 @@ class Given:
         from pytest_memento import bundle  # which imports cloudpickle
 
         keys = [(each.key, each.manifest) for each in self.experiments]
-        return bundle.dump(bundle.Bundle(self.subject, self.stages, keys))
+        names = names_of(each for experiment in self.experiments for each in experiment.case.code)
+        return bundle.dump(bundle.Bundle(self.subject, self.stages, keys, names))
 
     @property
     def main(self) -> Path | None:
