@@ -309,6 +309,50 @@ def test_what_stands_in_no_file(how: str, project: Project, xdist: None) -> None
         assert f"values {values} [False, False]" in shown
 
 
+REGISTERED = """
+import functools
+from pytest_memento import Memento
+
+@functools.singledispatch
+def size(x):
+    return 0
+
+@size.register
+def _(x: int):
+    return x
+
+def experiment(config):
+    return size(config.x)
+
+def given(config):
+    return config.size(config.x)
+
+def show():
+    matrix = {"parameters": {"x": [1, 2]}}
+    found = [*Memento(experiment).run(matrix, workers=1)]
+    matrix["parameters"]["size"] = [size]
+    found += Memento(given).run(matrix, workers=1)
+    print("values", [each.value for each in found], [each.was_cached for each in found])
+
+show()
+show()
+@size.register
+def _(x: int):
+    return 5 * x
+
+show()
+"""
+
+
+def test_functions_that_are_registered_at_a_prompt_count(project: Project) -> None:
+    shown = [line for line in project.python("-", text=REGISTERED).splitlines() if "values" in line]
+    assert shown == [
+        f"values [1, 2, 1, 2] {[False] * 4}",
+        f"values [1, 2, 1, 2] {[True] * 4}",
+        f"values [5, 10, 5, 10] {[False] * 4}",
+    ]
+
+
 def test_a_script_that_changes_while_it_runs(project: Project) -> None:
     project.write(
         "run.py",

@@ -26,6 +26,7 @@ from pytest_memento.fingerprint.functions import (
     digest_function,
     digest_text,
     find_node,
+    registered_in,
     unwrap_function,
 )
 from pytest_memento.fingerprint.living import (
@@ -174,6 +175,7 @@ class Codebase:
         value = _code_of(given)
         if is_living(given) or is_living(value):
             self._start_living(walk, given if is_living(given) else value)
+            self._use_registered(walk, given)
             return
         name, file = module_name(value), _file_of(value)
         module = self._read(file, name)
@@ -245,6 +247,13 @@ class Codebase:
         walk.reach(External(module_name(function)))
         if (inner := getattr(function, "__wrapped__", None)) is not None:
             self._use(walk, inner, ())
+        self._use_registered(walk, function)
+
+    def _use_registered(self, walk: _Walk, function: object) -> None:
+        """Follow what was registered with a function: of what is in files, their source says it."""
+        for each in registered_in(function):
+            if isinstance(each, types.FunctionType) and is_living(each):
+                self._use(walk, each, ())
 
     def _look_again(self, walk: _Walk) -> bool:
         """Take in what has become of the names that were met; tell whether there was any."""

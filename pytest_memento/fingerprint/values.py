@@ -22,6 +22,7 @@ import pathlib
 import re
 import reprlib
 import struct
+import sys
 import types
 import typing
 import uuid
@@ -41,6 +42,8 @@ StandIn: TypeAlias = Callable[[object], "object | None"]
 """A user's hook: return something with a fingerprint to use for a value, or None to decline."""
 
 _ESTIMATOR = ("sklearn.base", "BaseEstimator")
+_UFUNC = ("numpy", "ufunc")
+_VECTORIZE = ("numpy", "vectorize")
 _WITH_CODE = (type, types.FunctionType)
 _SpecialForm = type(typing.ClassVar)
 _new_object: object = vars(copyreg)["__newobj__"]  # builds nearly every object
@@ -560,6 +563,9 @@ def _describe_object(value: Any) -> Parts:
     """Describe an object by what :mod:`pickle` and :mod:`copy` would build it again from."""
     reduced = _reduce(value)
     if isinstance(reduced, str):  # the name of a global
+        if _is_a(type(value), _UFUNC) and not _is_anywhere(value, reduced):
+            cause = "it does not tell which function it was made from, as numpy.vectorize does"
+            raise _refused(value, cause)
         module = getattr(value, "__module__", None)
         module = module_name(value) if module == "__main__" else module
         named = {"__module__": module, "__qualname__": reduced}
@@ -609,6 +615,8 @@ def _state(cls: type, state: Any) -> dict[str, object]:
         return {".__getstate__()": state}
     # Which fields of a pydantic model were given does not tell equal ones apart.
     skipped = {"__pydantic_fields_set__", "_sklearn_version" if _is_a(cls, _ESTIMATOR) else ""}
+    if _is_a(cls, _VECTORIZE) and state.get("_ufunc"):  # which is made when it is first called
+        state = {**state, "_ufunc": {}}
     return {f".{name}": part for name, part in state.items() if name not in skipped}
 
 
@@ -621,3 +629,9 @@ def _lists_fields(cls: type) -> bool:
 def _is_a(cls: type, name: tuple[str, str]) -> bool:
     """Tell whether *cls* is a class of a library, or made from it."""
     return any((each.__module__, each.__name__) == name for each in cls.__mro__)
+
+
+def _is_anywhere(value: object, name: str) -> bool:
+    """Tell whether a loaded module has a value under a name."""
+    spaces = (getattr(each, "__dict__", None) for each in [*sys.modules.values()])
+    return any(space.get(name) is value for space in spaces if isinstance(space, dict))
