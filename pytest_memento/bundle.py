@@ -27,7 +27,7 @@ import cloudpickle
 
 from pytest_memento.callables import Subject
 from pytest_memento.errors import FingerprintError, MementoError
-from pytest_memento.fingerprint import digest_value, is_own, spec_of
+from pytest_memento.fingerprint import Names, digest_value, is_own, spec_of
 from pytest_memento.labels import one_line
 from pytest_memento.pickling import REDUCERS, explain
 from pytest_memento.pipeline import Stage
@@ -45,6 +45,7 @@ class Bundle:
     :param subject: the experiment.
     :param stages: the matrices that it is run with.
     :param keys: of all its configurations, with what their code was made from.
+    :param names: what the names of this process say of what is in the matrices.
     :param live: what others have made of the names of a module: (module, name) -> what it is now.
     :param sources: of modules that its code is from: file -> digest of what was loaded.
     :param script: the file that runs as a script, if it is to be imported, for what that does.
@@ -53,6 +54,7 @@ class Bundle:
     subject: Subject
     stages: Sequence[Stage]
     keys: Sequence[tuple[Key, Mapping[str, str]]]
+    names: Names
     live: Live = field(default_factory=dict)
     sources: Mapping[Path, str] = field(default_factory=dict)
     script: Path | None = None

@@ -215,7 +215,7 @@ class Cached(Generic[P, R]):
     def _described(self, root: Path, met: list[object]) -> Manifest:
         function: Any = self._function
         is_live = is_living(function)
-        code = Codebase(root, is_live=is_live).describe(function, also=met)
+        code = Codebase(root, is_live=is_live).describe(function, held=met)
         cells = zip(function.__code__.co_freevars, function.__closure__ or (), strict=True)
         inside = {} if is_live else {f"closure {name}": digest_value(cell) for name, cell in cells}
         return {**code.manifest, **inside, "version": repr(self._version)}

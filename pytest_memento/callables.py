@@ -22,11 +22,16 @@ from typing import Any
 from pytest_memento.config import copied, nearest
 from pytest_memento.display import notebook_shell
 from pytest_memento.errors import MementoError
-from pytest_memento.fingerprint import is_own
+from pytest_memento.fingerprint import import_name, is_own
 
 _CONTRACT = ("context", "config")
 """What a callable gets that names its arguments otherwise."""
 _BY_PLACE = (Parameter.POSITIONAL_ONLY, Parameter.POSITIONAL_OR_KEYWORD)
+_BUILTIN = (
+    *(types.BuiltinFunctionType, types.MethodDescriptorType, types.ClassMethodDescriptorType),
+    *(types.WrapperDescriptorType, types.MethodWrapperType),
+)
+_Cache = functools._lru_cache_wrapper
 _VARIABLE = (Parameter.VAR_POSITIONAL, Parameter.VAR_KEYWORD)
 
 
@@ -83,12 +88,28 @@ def _taken_apart(experiment: Any) -> Subject:
         return _named(experiment, experiment)
     wrapped = getattr(experiment, "__wrapped__", None)
     if isinstance(wrapped, types.FunctionType):
-        return _named(inspect.unwrap(wrapped), experiment)
-    if isinstance(experiment, (types.BuiltinFunctionType, types.BuiltinMethodType)):
-        name, place = experiment.__qualname__, experiment.__module__ or "builtins"
-        return Subject(name, f"<{place}>", None, place, (), experiment, type(experiment))
+        return _around(experiment, wrapped)
+    if isinstance(experiment, _BUILTIN):
+        return _builtin(experiment)
     kind = _named(type(experiment), type(experiment))
     return replace(kind, name=f"{kind.name}()", values={"the object": experiment})
+
+
+def _builtin(experiment: Any) -> Subject:
+    owner = getattr(experiment, "__objclass__", getattr(experiment, "__self__", None))
+    is_bound = owner is not None and not isinstance(owner, types.ModuleType)
+    place = getattr(experiment, "__module__", None) or "builtins"
+    values = {"the object": experiment} if is_bound else {}
+    name, code = experiment.__qualname__, type(experiment)
+    return Subject(name, f"<{place}>", None, place, (), experiment, code, values=values)
+
+
+def _around(experiment: Any, inner: types.FunctionType) -> Subject:
+    """Describe an object that was made around a function: it has the name of that."""
+    subject = _named(inner, experiment)
+    if isinstance(experiment, _Cache) or subject.path:
+        return subject
+    return replace(subject, values={"the object": experiment})
 
 
 def _method(method: types.MethodType) -> Subject:
@@ -107,17 +128,18 @@ def _named(code: Any, found: object) -> Subject:
     """
     path = tuple(code.__qualname__.split("."))
     source = _source(code)
-    is_found = source is not None and "<locals>" not in path and _stands_for(code, path, found)
+    is_found = "<locals>" not in path and _stands_for(code, path, found)
+    is_other = isinstance(code, type) and (not is_found or "<" in code.__qualname__)
     return Subject(
         name=code.__qualname__,
         place=str(source) if source else place_of(code),
         source=source,
-        module=_module_of(source) if source else str(code.__module__),
-        path=path if is_found else (),
+        module=import_name(source) if source else str(code.__module__),
+        path=path if is_found and source else (),
         function=code,
         code=code,
-        # What a class takes from a function around it.
-        values={"the class": code} if isinstance(code, type) and "<" in code.__qualname__ else {},
+        # What a class takes from a function around it, or what one says that lost its name.
+        values={"the class": code} if is_other else {},
     )
 
 
@@ -137,7 +159,8 @@ def _stands_for(code: Any, path: Sequence[str], found: object) -> bool:
     value: Any = sys.modules.get(str(code.__module__))
     for name in path:
         value = getattr(value, name, None)
-    return value is code or value is found
+    # What a cache is made around is the experiment itself.
+    return value is found or (value is code and isinstance(found, _Cache))
 
 
 def place_of(code: Any) -> str:
@@ -164,15 +187,6 @@ def _notebook() -> str:
         if isinstance(file, str) and file.endswith(".ipynb") and os.path.isfile(file):
             return os.path.abspath(file)
     return "<notebook>"
-
-
-def _module_of(source: Path) -> str:
-    """Return the name under which pytest would import a file: with the packages it is in."""
-    parts, directory = [source.stem], source.parent
-    while (directory / "__init__.py").is_file():
-        parts.insert(0, directory.name)
-        directory = directory.parent
-    return ".".join(parts)
 
 
 # -- how it is called ------------------------------------------------------------------------------

@@ -36,8 +36,10 @@ class Stage:
 def only(matrix: Any) -> Stage:
     """Return the stage of a matrix that is run by itself, whatever its name is.
 
-    :raises MatrixError: it depends on others.
+    :raises MatrixError: it depends on others, or there is none.
     """
+    if matrix is None:
+        raise MatrixError("the matrix is None, not a dict or a list of dicts")
     if not isinstance(matrix, Mapping) or not {"id", "dependencies"} & matrix.keys():
         return Stage(None, matrix)
     if matrix.get("dependencies"):

@@ -235,8 +235,10 @@ class _Session:
         self.subject = subject_of(experiment, names_of([each.matrix for each in stages]))
         self.wanted = wanted
         self.told = wanted.told
-        store = wanted.cache_path
-        self._options = [f"--memento-dir={os.path.abspath(store)}"] if store is not None else []
+        self._options: list[str] = []
+        if wanted.cache_path is not None:
+            store = os.path.expanduser(os.path.expandvars(wanted.cache_path))
+            self._options = [f"--memento-dir={os.path.abspath(store)}"]
 
     # -- dry run -----------------------------------------------------------------------------------
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import gc
 import os
 import subprocess
@@ -48,6 +49,27 @@ def test_a_value_is_computed_once_for_its_arguments() -> None:
 
 
 CALLS: list[Any] = []
+
+
+def first(x: int) -> int:
+    return x
+
+
+def doubled(function: Callable[[int], int]) -> Callable[[int], int]:
+    @functools.wraps(function)
+    def wrapper(x: int) -> int:
+        return 2 * function(x)
+
+    return wrapper
+
+
+def test_functions_of_one_name_are_different_arguments() -> None:
+    @cached
+    def called(function: Callable[[int], int]) -> int:
+        return function(3)
+
+    functions = [first, doubled(first), doubled(doubled(first))]
+    assert [called(function) for function in functions] == [3, 6, 12]
 
 
 def test_none_and_exceptions() -> None:

@@ -194,7 +194,13 @@ def test_modes(capsys: pytest.CaptureFixture[str]) -> None:
         run(squared, force_run=True, force_cache=True)
 
 
-def test_cache_path(tmp_path: Path) -> None:
+def test_cache_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("USERPROFILE", str(tmp_path / "home"))
+    run(squared, cache_path="~/mine")
+    assert (tmp_path / "home" / "mine" / "results").is_dir()
+    run(squared, cache_path=Path("$HOME") / "other")
+    assert (tmp_path / "home" / "other" / "results").is_dir()
     run(squared, cache_path=tmp_path / "elsewhere")
     assert (tmp_path / "elsewhere" / "results").is_dir()
     assert not (tmp_path / "store").exists()
@@ -232,6 +238,7 @@ def test_a_dry_run_prints_and_runs_nothing(
         ({"parametres": {"x": [1]}}, "did you mean 'parameters'"),
         ({"parameters": {"x": 1}}, "x"),
         (7, "7"),
+        (None, "the matrix is None, not a dict or a list of dicts$"),
         (pytest.fixture(lambda: XS), "not a dict or a list of dicts: give what it returns"),
     ],
 )
@@ -283,6 +290,66 @@ def test_functions_of_one_name_share_nothing() -> None:
     assert values(made(1)) == [1, 2, 3]
     assert values(made(2)) == [2, 4, 6]
     assert all(result.was_cached for result in run(made(1)))
+
+
+class Times:
+    def __init__(self, function: Callable[..., int], factor: int) -> None:
+        functools.update_wrapper(self, function)
+        self.function, self.factor = function, factor
+
+    def __call__(self, x: int) -> int:
+        return self.factor * self.function(x)
+
+
+def same(x: int) -> int:
+    return x
+
+
+@lambda function: Times(function, 5)
+def five_times(x: int) -> int:
+    return x
+
+
+def test_what_is_made_around_a_function_shares_nothing_with_it() -> None:
+    around: list[Callable[..., Any]] = [
+        Times(same, 2),
+        Times(same, 3),
+        Times(doubled(same), 4),
+        doubled(same),
+    ]
+    around += [functools.lru_cache(doubled(doubled(same))), five_times]
+    assert values(same) == [1, 2, 3]
+    assert [values(each)[0] for each in around] == [2, 3, 8, 2, 4, 5]
+    assert all(result.was_cached for each in [same, *around] for result in run(each))
+    assert all(result.was_cached for result in run(functools.lru_cache(same)))
+
+
+def called(config: Config) -> int:
+    return int(config.function(config.x))
+
+
+def test_functions_of_one_name_in_a_matrix_share_nothing() -> None:
+    functions: list[Callable[..., Any]] = [
+        same,
+        doubled(same),
+        doubled(doubled(same)),
+        Times(same, 3),
+    ]
+    functions += [functools.cache(same), functools.cache(doubled(same))]
+    matrix = {"parameters": {"x": [1], "function": functions}}
+    assert values(called, matrix) == [1, 2, 4, 3, 1, 2]
+    assert all(result.was_cached for result in run(called, matrix))
+    for function, result in zip(functions, run(called, matrix), strict=True):
+        (alone,) = run(called, {"parameters": {"x": [1], "function": [function]}})
+        assert (alone.value, alone.was_cached) == (result.value, True)
+
+
+def test_builtin_functions_and_methods_go_by_what_they_are() -> None:
+    letters = {"parameters": {"iterable": ["abc"]}}
+    assert values("-".join, letters) == ["a-b-c"]
+    assert values("+".join, letters) == ["a+b+c"]
+    with pytest.raises(MementoError, match=r"<builtins>::str\.upper.*'self' is no parameter"):
+        run(str.upper)
 
 
 def test_what_is_bound_counts() -> None:

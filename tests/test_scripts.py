@@ -97,6 +97,72 @@ def test_a_script(workers: str, project: Project, xdist: None) -> None:
     assert "x=1 False (5, " in project.python("run.py")
 
 
+SAME_NAMES = """
+import enum, sys
+from helpers import doubled
+from pytest_memento import Memento
+from pytest_memento.fingerprint import digest_value
+
+def f(x): return x
+class Model:
+    def __call__(self, x): return 10 * x
+old, Old = f, Model
+def f(x): return 3 * x
+class Model:
+    def __call__(self, x): return super() and 20 * x
+class Colour(enum.Enum):
+    RED = 1
+    def __call__(self, x): return 50 * x
+class Deep:
+    class Model(Model): pass
+def make(factor):
+    class Model:
+        def __call__(self, x): return factor * x
+    return Model()
+
+functions = [f, doubled(f), old, doubled(old), Model(), Old(), Deep.Model(), Colour.RED]
+functions += [make(7), make(8)]
+matrix = {"parameters": {"x": [1], "function": functions[:int(sys.argv[1])]}}
+
+def experiment(config):
+    return config.function(config.x)
+
+results = Memento(experiment).run(matrix, workers=int(sys.argv[2]))
+print([result.value for result in results], [result.was_cached for result in results])
+print([result.id for result in results])
+digests = [result._record.parameters["function"].digest for result in results]
+print([digest == digest_value(each) for digest, each in zip(digests, functions)])
+"""
+
+
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_what_has_one_name_shares_nothing(workers: str, project: Project, xdist: None) -> None:
+    project.write(
+        "helpers.py",
+        """
+        import functools
+
+        def doubled(function):
+            @functools.wraps(function)
+            def wrapper(x):
+                return 2 * function(x)
+            return wrapper
+        """,
+    )
+    project.write("run.py", SAME_NAMES)
+
+    def lists(*arguments: str) -> list[str]:
+        shown = project.python("run.py", *arguments).splitlines()
+        return [line for line in shown if line.startswith("[")]
+
+    values = [3, 6, 1, 2, 20, 10, 20, 50, 7, 8]
+    first = lists("10", workers)
+    assert first == [f"{values} {[False] * 10}", first[1], str([True] * 10)]
+    for number in ("1", "2"):
+        assert lists("10", number) == [f"{values} {[True] * 10}", *first[1:]]
+    assert f"{values[:4]} {[True] * 4}" in lists("4", workers)
+
+
 EXPERIMENTS = """
 import pytest
 from pytest_memento import Config, Context, Memento
@@ -124,6 +190,33 @@ if __name__ == "__main__":
     print("cached", sum(result.was_cached for result in results))
 """
 
+OWN_CLASSES = """
+import enum, functools
+from dataclasses import dataclass
+from pytest_memento import Memento
+
+class Model:
+    def fit(self, x): return x
+class Colour(enum.Enum):
+    RED = 1
+@dataclass
+class Options:
+    size: int = 1
+def doubled(x): return 2 * x
+@functools.lru_cache
+def kept(x): return x
+
+models = [Model, Model(), Model().fit, Colour.RED, Colour, Options(), doubled, kept]
+matrix = {"parameters": {"m": models}, "settings": {"colour": Colour.RED}}
+
+def experiment(config):
+    return str(config.m)
+
+if __name__ == "__main__":
+    results = Memento(experiment, num_workers=1).run(matrix)
+    print("cached", sum(result.was_cached for result in results))
+"""
+
 
 def test_scripts_and_pytest_serve_each_other(project: Project, xdist: None) -> None:
     project.write("exp_both.py", EXPERIMENTS)
@@ -132,6 +225,20 @@ def test_scripts_and_pytest_serve_each_other(project: Project, xdist: None) -> N
         "6 cached, 3 passed", "3 passed, 6 cached"
     )
     assert project.python("exp_both.py").count("cached 3\n") == 2
+
+
+@pytest.mark.parametrize("first", ["script", "pytest"])
+def test_they_do_with_what_is_from_the_script(first: str, project: Project) -> None:
+    (project.path / "pytest.ini").write_text("[pytest]\n")
+    (project.path / "source" / "package").mkdir(parents=True)
+    (project.path / "source" / "package" / "__init__.py").touch()
+    project.write("source/package/exp_own.py", OWN_CLASSES)
+    if first == "pytest":
+        assert "8 passed" in project.pytest("source")
+        assert "cached 8\n" in project.python("source/package/exp_own.py")
+    else:
+        assert "cached 0\n" in project.python("source/package/exp_own.py")
+        assert "8 cached" in project.pytest("source")
 
 
 def test_pytest_first_and_from_another_directory(project: Project) -> None:
@@ -200,6 +307,50 @@ def test_what_stands_in_no_file(how: str, project: Project, xdist: None) -> None
         shown = typed(serial.replace(before, after))
         assert why in shown
         assert f"values {values} [False, False]" in shown
+
+
+REGISTERED = """
+import functools
+from pytest_memento import Memento
+
+@functools.singledispatch
+def size(x):
+    return 0
+
+@size.register
+def _(x: int):
+    return x
+
+def experiment(config):
+    return size(config.x)
+
+def given(config):
+    return config.size(config.x)
+
+def show():
+    matrix = {"parameters": {"x": [1, 2]}}
+    found = [*Memento(experiment).run(matrix, workers=1)]
+    matrix["parameters"]["size"] = [size]
+    found += Memento(given).run(matrix, workers=1)
+    print("values", [each.value for each in found], [each.was_cached for each in found])
+
+show()
+show()
+@size.register
+def _(x: int):
+    return 5 * x
+
+show()
+"""
+
+
+def test_functions_that_are_registered_at_a_prompt_count(project: Project) -> None:
+    shown = [line for line in project.python("-", text=REGISTERED).splitlines() if "values" in line]
+    assert shown == [
+        f"values [1, 2, 1, 2] {[False] * 4}",
+        f"values [1, 2, 1, 2] {[True] * 4}",
+        f"values [5, 10, 5, 10] {[False] * 4}",
+    ]
 
 
 def test_a_script_that_changes_while_it_runs(project: Project) -> None:

@@ -7,20 +7,26 @@ from pytest_memento.fingerprint.code import Code, Codebase
 from pytest_memento.fingerprint.functions import Digest, digest_text
 from pytest_memento.fingerprint.living import is_living
 from pytest_memento.fingerprint.modules import Script, is_own, spec_of
+from pytest_memento.fingerprint.names import Names, import_name, is_found, names_of, take
 from pytest_memento.fingerprint.values import StandIn, digest_named, digest_value, parts_of
 
 __all__ = [
     "Code",
     "Codebase",
     "Digest",
+    "Names",
     "Parts",
     "Script",
     "StandIn",
     "digest_named",
     "digest_text",
     "digest_value",
+    "import_name",
+    "is_found",
     "is_living",
     "is_own",
+    "names_of",
     "parts_of",
     "spec_of",
+    "take",
 ]

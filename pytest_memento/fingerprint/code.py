@@ -28,6 +28,7 @@ from pytest_memento.fingerprint.functions import (
     digest_function,
     digest_text,
     find_node,
+    registered_in,
     unwrap_function,
 )
 from pytest_memento.fingerprint.living import (
@@ -44,6 +45,7 @@ from pytest_memento.fingerprint.living import (
 )
 from pytest_memento.fingerprint.meaning import Definition, External, Meanings, Target, Whole
 from pytest_memento.fingerprint.modules import Module, Modules, Read, Script
+from pytest_memento.fingerprint.names import is_said
 from pytest_memento.fingerprint.scopes import Import, scan
 from pytest_memento.pause import without_gc
 
@@ -88,7 +90,7 @@ class Codebase:
         self._is_live = is_live
         self._readers = [_Reader.of(self.meanings, annotated=each) for each in (False, True)]
 
-    def describe(
+    def describe(  # noqa: PLR0913  # all that an experiment is made of
         self,
         function: Callable[..., object],
         *,
@@ -96,6 +98,7 @@ class Codebase:
         is_named: bool = True,
         module: types.ModuleType | None = None,
         also: Iterable[object] = (),
+        held: Iterable[object] = (),
         bound: Iterable[tuple[types.ModuleType, str]] = (),
         is_apart: Callable[[str], bool] = lambda _: False,
         values: Mapping[str, object] = MappingProxyType({}),
@@ -105,13 +108,14 @@ class Codebase:
         :param path: where it is found in *module*: its name, after that of its class.
         :param is_named: whether it is what its name stands for now, and not one that had it before.
         :param also: functions and classes whose code counts too.
+        :param held: those in values, which their names may not lead to.
         :param bound: names of modules that count too, as they are bound there.
         :param is_apart: whether a method of that name is an experiment itself, which counts for
             others of its class only if they name it.
         :param values: what counts by its value, such as the arguments of a partial.
         :raises FingerprintError: a value that the code uses has no stable digest.
         """
-        also, bound = list(also), list(bound)
+        also, held, bound = list(also), list(held), list(bound)
         with without_gc():
             source = self._source(module) if module else None
             for reader in self._readers:
@@ -125,6 +129,8 @@ class Codebase:
                     self._take(walk, value_findings(name, value))
                 for each in also:
                     self._start_at(walk, each, is_apart)
+                for each in held:
+                    self._start_held(walk, each, is_apart)
                 for owner, name in bound:
                     self._start_by_name(walk, owner, name)
                 walk.finish()
@@ -143,6 +149,11 @@ class Codebase:
 
     def _source(self, module: types.ModuleType) -> Module | None:
         return self._read(getattr(module, "__file__", None), module.__name__)
+
+    def _module_of(self, function: types.FunctionType) -> Module | None:
+        """Return the module that a function stands in, whatever `functools.wraps` says."""
+        name = function.__globals__.get("__name__") or module_name(function)
+        return self._read(function.__code__.co_filename, str(name))
 
     def _read(self, file: str | None, name: str) -> Module | None:
         return self.meanings.modules.read(Path(file), name) if file else None
@@ -176,6 +187,7 @@ class Codebase:
         value = _code_of(given)
         if is_living(given) or is_living(value):
             self._start_living(walk, given if is_living(given) else value)
+            self._use_registered(walk, given)
             return
         if isinstance(value, types.FunctionType) and walk.outer == _outer_of(value) is not None:
             self._start_apart(walk, value)  # the experiment is from there, and it counts by itself
@@ -193,6 +205,13 @@ class Codebase:
         elif not started and module is None and name != "builtins":
             walk.reach(External(name))
 
+    def _start_held(self, walk: _Walk, value: object, is_apart: Callable[[str], bool]) -> None:
+        """Start at a function or class that is found in a value."""
+        if not isinstance(value, types.FunctionType) or is_said(value):
+            self._start_at(walk, value, is_apart)
+        else:
+            self._start_apart(walk, value)
+
     # -- code by what it is now --------------------------------------------------------------------
 
     def _start_apart(self, walk: _Walk, function: types.FunctionType) -> None:
@@ -200,7 +219,7 @@ class Codebase:
         if is_living(function):
             self._start_living(walk, function)
             return
-        module = self._read(function.__code__.co_filename, module_name(function))
+        module = self._module_of(function)
         if module is not None:
             walk.touch(module)
         walk.add(_part_of_function(function, module, walk.definitions))
@@ -236,13 +255,20 @@ class Codebase:
 
     def _use_function(self, walk: _Walk, function: types.FunctionType) -> None:
         """Follow a function that stands in a file: of others, only what it was made around."""
-        if self._read(function.__code__.co_filename, module_name(function)) is not None:
-            self._start_at(walk, function, lambda _: False)
+        if self._module_of(function) is not None:
+            self._start_held(walk, function, lambda _: False)
             self._take(walk, closure_findings(function))
             return
         walk.reach(External(module_name(function)))
         if (inner := getattr(function, "__wrapped__", None)) is not None:
             self._use(walk, inner, ())
+        self._use_registered(walk, function)
+
+    def _use_registered(self, walk: _Walk, function: object) -> None:
+        """Follow what was registered with a function: of what is in files, their source says it."""
+        for each in registered_in(function):
+            if isinstance(each, types.FunctionType) and is_living(each):
+                self._use(walk, each, ())
 
     def _look_again(self, walk: _Walk) -> bool:
         """Take in what has become of the names that were met; tell whether there was any."""

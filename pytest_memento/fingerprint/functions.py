@@ -10,7 +10,7 @@ import ast
 import functools
 import linecache
 import types
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from hashlib import blake2b
 from inspect import unwrap
 from typing import NewType
@@ -43,6 +43,13 @@ def unwrap_function(function: object) -> types.FunctionType:
         else:
             raise FingerprintError(f"{function!r} is not a function with Python code")
     return function
+
+
+def registered_in(function: object) -> Iterator[object]:
+    """Yield what was registered with a function by :func:`functools.singledispatch`."""
+    registry: object = getattr(function, "registry", None)
+    if isinstance(function, types.FunctionType) and isinstance(registry, types.MappingProxyType):
+        yield from registry.values()
 
 
 def digest_function(function: types.FunctionType) -> Digest:

@@ -25,8 +25,9 @@ from pathlib import Path
 from pytest_memento.errors import FingerprintError
 from pytest_memento.fingerprint.functions import Digest, digest_function, digest_text, find_node
 from pytest_memento.fingerprint.modules import Module, is_own
+from pytest_memento.fingerprint.names import NO_MEMBERS
 from pytest_memento.fingerprint.scopes import CHANGING_METHODS, scan
-from pytest_memento.fingerprint.values import NO_MEMBERS, digest_value, made_anew
+from pytest_memento.fingerprint.values import digest_value, made_anew
 
 Code = types.FunctionType | type | types.ModuleType | types.BuiltinFunctionType
 _GLOBAL = frozenset({"LOAD_GLOBAL", "LOAD_NAME"})

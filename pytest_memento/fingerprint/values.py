@@ -36,12 +36,14 @@ from typing import Any, TypeAlias, cast
 from pytest_memento.errors import FingerprintError
 from pytest_memento.fingerprint.arrays import Parts, describe_data
 from pytest_memento.fingerprint.functions import Digest, digest_function
-from pytest_memento.fingerprint.modules import is_own
+from pytest_memento.fingerprint.names import NO_MEMBERS, full_name, is_found, module_name
 
 StandIn: TypeAlias = Callable[[object], "object | None"]
 """A user's hook: return something with a fingerprint to use for a value, or None to decline."""
 
 _ESTIMATOR = ("sklearn.base", "BaseEstimator")
+_UFUNC = ("numpy", "ufunc")
+_VECTORIZE = ("numpy", "vectorize")
 _WITH_CODE = (type, types.FunctionType)
 _SpecialForm = type(typing.ClassVar)
 _new_object: object = vars(copyreg)["__newobj__"]  # builds nearly every object
@@ -311,20 +313,13 @@ _CONTAINERS: dict[type, Callable[[_Walk, Any], bytes]] = {
 
 
 def _type_name(value: object) -> str:
-    cls, module = type(value), _module_name(type(value))
+    cls, module = type(value), module_name(type(value))
     return cls.__qualname__ if module in (None, "builtins") else f"{module}.{cls.__name__}"
 
 
 def _named(tag: str, value: Any) -> Parts:
     """Describe what is found under its name in a module."""
-    return Parts(tag, {"__module__": _module_name(value), "__qualname__": value.__qualname__})
-
-
-def _module_name(value: Any) -> str | None:
-    module = value.__module__
-    if module == "pathlib._local":  # where Python 3.13 has moved the classes of pathlib
-        return "pathlib"
-    return module if isinstance(module, str) else None  # in classes of Cython, a descriptor
+    return Parts(tag, {"__module__": module_name(value), "__qualname__": full_name(value)})
 
 
 def _refused(value: object, cause: str = "") -> FingerprintError:
@@ -380,8 +375,8 @@ def _said(error: Exception) -> str:
 
 
 def _describe_function(value: types.FunctionType) -> Parts:
-    """Describe a function by its name; one without a name of its own by what it does."""
-    if "<" not in value.__qualname__:
+    """Describe a function by its name; one that is not found under it by what it does."""
+    if is_found(value):
         return _named("function", value)
     cells = zip(value.__code__.co_freevars, value.__closure__ or (), strict=True)
     inside = {
@@ -460,14 +455,6 @@ def _describe_special_form(value: Any) -> Parts:
     return Parts("class", {"__module__": "typing", "__qualname__": value._name})
 
 
-NO_MEMBERS = frozenset(
-    {"__dict__", "__weakref__", "__module__", "__qualname__", "__doc__", "__annotations__"}
-    | {"__firstlineno__", "__static_attributes__", "__annotate__", "__annotate_func__"}
-    | {"__annotations_cache__", "__dataclass_fields__", "__dataclass_params__", "__slotnames__"}
-    | {"_abc_impl"}
-)
-"""What Python keeps in a class for itself, and what it makes out of what is there anyway."""
-
 _DESCRIPTIONS: dict[type, Callable[[Any], Parts]] = {
     property: lambda value: Parts(
         "property", {".fget": value.fget, ".fset": value.fset, ".fdel": value.fdel}
@@ -533,9 +520,9 @@ def _describe_by_kind(value: Any) -> Parts:
 
 
 def _describe_class(value: type) -> Parts:
-    """Describe a class by its name; one that a function or ``type()`` made by what is in it."""
+    """Describe a class by its name; one that is not found under it by what is in it."""
     named = _named("class", value)
-    if "<" not in value.__qualname__ and not _is_nowhere(value):
+    if is_found(value):
         return named
     inside = {
         f".{name}": member
@@ -545,18 +532,6 @@ def _describe_class(value: type) -> Parts:
     annotations: object = vars(value).get("__annotations__", {})
     more = {"bases": value.__bases__, "annotations": annotations, "fields": made_anew(value)}
     return Parts("local class", {**named.named, **inside, **more})
-
-
-def _is_nowhere(value: type) -> bool:
-    """Tell whether a module of the user has no class of that name, as after ``type("A", ...)``."""
-    module = sys.modules.get(_module_name(value) or "")
-    file = getattr(module, "__file__", None)
-    top = value.__qualname__.partition(".")[0]
-    if type(value) is not type or not isinstance(file, str) or hasattr(module, top):
-        return False
-    return not (issubclass(value, tuple) and hasattr(value, "_fields")) and is_own(
-        pathlib.Path(file)
-    )
 
 
 def _is_generated(member: object) -> bool:
@@ -588,8 +563,15 @@ def _describe_object(value: Any) -> Parts:
     """Describe an object by what :mod:`pickle` and :mod:`copy` would build it again from."""
     reduced = _reduce(value)
     if isinstance(reduced, str):  # the name of a global
-        named = {"__module__": getattr(value, "__module__", None), "__qualname__": reduced}
-        named |= {".__wrapped__": _wrapped(value)} if "<" in reduced else {}
+        if _is_a(type(value), _UFUNC) and not _is_anywhere(value, reduced):
+            cause = "it does not tell which function it was made from, as numpy.vectorize does"
+            raise _refused(value, cause)
+        module = getattr(value, "__module__", None)
+        module = module_name(value) if module == "__main__" else module
+        named = {"__module__": module, "__qualname__": reduced}
+        inner = _wrapped(value)
+        is_apart = isinstance(inner, _WITH_CODE) and not is_found(inner)
+        named |= {".__wrapped__": inner} if "<" in reduced or is_apart else {}
         return Parts("global", {".__class__": type(value), **named})
     build, arguments, state, items, pairs = (tuple(reduced) + (None,) * 3)[:5]
     named = {"()": build, **_arguments(value, build, arguments), **_state(type(value), state)}
@@ -632,7 +614,9 @@ def _state(cls: type, state: Any) -> dict[str, object]:
     if not isinstance(state, dict) or not all(isinstance(name, str) for name in state):
         return {".__getstate__()": state}
     # Which fields of a pydantic model were given does not tell equal ones apart.
-    skipped = {"__pydantic_fields_set__", "_sklearn_version" if _is_estimator(cls) else ""}
+    skipped = {"__pydantic_fields_set__", "_sklearn_version" if _is_a(cls, _ESTIMATOR) else ""}
+    if _is_a(cls, _VECTORIZE) and state.get("_ufunc"):  # which is made when it is first called
+        state = {**state, "_ufunc": {}}
     return {f".{name}": part for name, part in state.items() if name not in skipped}
 
 
@@ -642,6 +626,12 @@ def _lists_fields(cls: type) -> bool:
     return getattr(getstate, "__module__", None) == dataclasses.__name__
 
 
-def _is_estimator(cls: type) -> bool:
-    """Tell whether objects of *cls* keep the version of scikit-learn in their state."""
-    return any((each.__module__, each.__name__) == _ESTIMATOR for each in cls.__mro__)
+def _is_a(cls: type, name: tuple[str, str]) -> bool:
+    """Tell whether *cls* is a class of a library, or made from it."""
+    return any((each.__module__, each.__name__) == name for each in cls.__mro__)
+
+
+def _is_anywhere(value: object, name: str) -> bool:
+    """Tell whether a loaded module has a value under a name."""
+    spaces = (getattr(each, "__dict__", None) for each in [*sys.modules.values()])
+    return any(space.get(name) is value for space in spaces if isinstance(space, dict))

@@ -87,7 +87,8 @@ class Codes:
                 metafunc.function,
                 path=_path(metafunc.definition),
                 module=metafunc.module,
-                also=[*(each.func for each in used), *held],
+                also=[each.func for each in used],
+                held=held,
                 bound=[*_set_up_by(metafunc), *_bound_to(metafunc, used)],
                 is_apart=is_apart,
             )
@@ -104,7 +105,8 @@ class Codes:
             path=subject.path,
             is_named=bool(subject.path),
             module=metafunc.module,
-            also=[*subject.also, *held],
+            also=subject.also,
+            held=held,
             is_apart=is_experiment_name,
             values=subject.values,
         )

@@ -19,7 +19,7 @@ import pytest
 
 from pytest_memento.errors import FingerprintError, MatrixError, MementoError
 from pytest_memento.experiment import Experiment, inputs_of
-from pytest_memento.fingerprint import Codebase, Script, digest_value
+from pytest_memento.fingerprint import Codebase, Script, digest_value, names_of, take
 from pytest_memento.inputs import Input, ResultsOf, told_apart
 from pytest_memento.labels import quoted, short
 from pytest_memento.loaded import Loaded, script_of
@@ -82,6 +82,7 @@ class Given:
         from pytest_memento import bundle  # which imports cloudpickle
 
         held = bundle.load(path)
+        take(held.names)
         return cls(held.subject, held.stages, keys=held.keys)
 
     def dump(self) -> bytes:
@@ -92,10 +93,11 @@ class Given:
         from pytest_memento import bundle  # which imports cloudpickle
 
         keys = [(each.key, each.manifest) for each in self.experiments]
+        names = names_of(each for experiment in self.experiments for each in experiment.case.code)
         live = self.codebase.live if self.codebase is not None else {}
         script = self._imported_script()
         return bundle.dump(
-            bundle.Bundle(self.subject, self.stages, keys, live, self._sources, script)
+            bundle.Bundle(self.subject, self.stages, keys, names, live, self._sources, script)
         )
 
     def _imported_script(self) -> Path | None:

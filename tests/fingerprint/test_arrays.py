@@ -250,6 +250,21 @@ def test_says_where(value: object, path: str) -> None:
     assert caught.value.at == path
 
 
+def double(x: float) -> float:
+    return 2 * x
+
+
+def test_functions_of_numpy_go_by_the_name_under_which_they_are_found() -> None:
+    assert digest_value(np.add) == digest_value(pickle.loads(pickle.dumps(np.add)))
+    assert digest_value(np.add) != digest_value(np.subtract)
+    with pytest.raises(FingerprintError, match="does not tell which function it was made from"):
+        digest_value(np.frompyfunc(double, 1, 1))
+    vectorized = np.vectorize(double, otypes=[float])
+    before = digest_value(vectorized)
+    assert vectorized([1]) == [2]
+    assert digest_value(vectorized) == before != digest_value(np.vectorize(pow, otypes=[float]))
+
+
 def test_a_stand_in_is_asked_for_arrays() -> None:
     digest = digest_value(
         [GRID], stand_in=lambda value: 1 if isinstance(value, np.ndarray) else None

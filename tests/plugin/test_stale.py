@@ -408,3 +408,44 @@ def test_an_edit_of_what_pytest_runs_around(
     notes()
     plan = pytester.runpytest("--collect-only").outlines
     assert sum("  stale: code: " in line for line in plan) == len(runs)
+
+
+def test_functions_and_classes_of_one_name_are_told_apart(pytester: pytest.Pytester) -> None:
+    source = """
+        import functools
+
+        def added(function, more):
+            @functools.wraps(function)
+            def wrapper(x):
+                return function(x) + more
+            return wrapper
+
+        def f(x):
+            return x
+
+        class Model:
+            def __call__(self, x):
+                return 10 * x
+
+        one, two, Old = added(f, 1), added(f, 2), Model
+
+        class Model:
+            def __call__(self, x):
+                return 20 * x
+
+        matrix = {"parameters": {"f": [VALUES]}}
+
+        def experiment(f):
+            return f(3)
+    """
+    for values, expected in [("f", [3]), ("one", [4]), ("two", [5]), ("Model()", [60])]:
+        pytester.makepyfile(exp_names=source.replace("VALUES", values))
+        pytester.runpytest_subprocess().assert_outcomes(passed=1)
+        assert [result.value for result in load_results(pytester.path)] == expected
+    everything = source.replace("VALUES", "f, one, two, Model(), Old()")
+    pytester.makepyfile(exp_names=everything)
+    assert "4 cached, 1 passed" in pytester.runpytest_subprocess().outlines[-1]
+    assert [result.value for result in load_results(pytester.path)] == [3, 4, 5, 60, 30]
+    pytester.makepyfile(exp_names=everything.replace("+ more", "+ more + 100"))
+    plan = pytester.runpytest_subprocess("--collect-only").outlines
+    assert "would run 2 of 5" in plan
