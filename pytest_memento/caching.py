@@ -20,14 +20,25 @@ import logging
 import os
 import shutil
 import sys
+import threading
 import time
 import types
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextvars import ContextVar
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final, Generic, NamedTuple, ParamSpec, TypeVar, cast, overload
+from typing import (
+    TYPE_CHECKING,
+    Any,
+    Final,
+    Generic,
+    NamedTuple,
+    ParamSpec,
+    TypeVar,
+    cast,
+    overload,
+)
 
 from pytest_memento import provenance
 from pytest_memento.claims import Claims
@@ -49,6 +60,9 @@ from pytest_memento.pickling import dump
 from pytest_memento.presence import Sign
 from pytest_memento.record import Key, Outcome, Record, describe_config, describe_result
 from pytest_memento.store import Store, slug
+
+if TYPE_CHECKING:
+    from concurrent.futures import Future
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -231,25 +245,68 @@ class _CachedCoroutine(Cached[P, Any]):
 
     async def __call__(self, *args: P.args, **kwargs: P.kwargs) -> Any:
         """Return the value, computed or loaded; others of the event loop go on meanwhile."""
-        import asyncio
-        from concurrent.futures import ThreadPoolExecutor
-
         call = self._call(args, kwargs)
         if (there := call.find()) is not None:
             return there.value
-        loop, claim = asyncio.get_running_loop(), call.held()
-        # A lock belongs to the thread that took it.
-        with call.entered(), ThreadPoolExecutor(1) as thread:
-            found = await loop.run_in_executor(thread, claim.__enter__)
-            try:
+        with call.entered():
+            async with _held_aside(call) as found:
                 if found is not None:
                     return found.value
                 started, clock = time.time(), time.perf_counter()
                 value = await self._function(*args, **kwargs)
                 call.keep(value, started, time.perf_counter() - clock)
                 return value
-            finally:
-                await loop.run_in_executor(thread, claim.__exit__, None, None, None)
+
+
+@contextlib.asynccontextmanager
+async def _held_aside(call: _Call) -> AsyncIterator[_Found | None]:
+    """Hold the claim of a call as :meth:`_Call.held` does, while the event loop goes on.
+
+    A task that is cancelled while it waits for the claim waits no longer, nor does its thread.
+    """
+    import asyncio
+
+    holder = _Holder(call)
+    holder.start()
+    try:
+        yield await asyncio.wrap_future(holder.found)
+    except GeneratorExit:  # there may be no loop any more that could wait
+        holder.is_over.set()
+        raise
+    except BaseException:
+        holder.is_over.set()
+        with contextlib.suppress(StoreError):  # what came first tells more
+            await asyncio.wrap_future(holder.end)
+        raise
+    holder.is_over.set()
+    await asyncio.wrap_future(holder.end)
+
+
+class _Holder(threading.Thread):
+    """Takes the claim of a call and gives it back: a lock belongs to the thread that took it."""
+
+    def __init__(self, call: _Call) -> None:
+        from concurrent.futures import Future  # only here: it is slow to import
+
+        # Where a loop is left with tasks in it, nobody says that it is over.
+        super().__init__(name="memento-claim", daemon=True)
+        self._call = call
+        self.is_over = threading.Event()
+        self.found: Future[_Found | None] = Future()
+        self.end: Future[None] = Future()
+        for each in (self.found, self.end):
+            each.set_running_or_notify_cancel()  # a task that is cancelled does not cancel these
+
+    def run(self) -> None:
+        """Hold the claim until it is over."""
+        try:
+            with self._call.held(self.is_over) as found:
+                self.found.set_result(found)
+                self.is_over.wait()
+        except Exception as error:
+            (self.end if self.found.done() else self.found).set_exception(error)
+        if not self.end.done():
+            self.end.set_result(None)
 
 
 class _Found(NamedTuple):
@@ -270,16 +327,21 @@ class _Call:
     manifest: Manifest
 
     @contextlib.contextmanager
-    def held(self) -> Iterator[_Found | None]:
+    def held(self, is_over: threading.Event | None = None) -> Iterator[_Found | None]:
         """Hold the claim on the value while the body runs; yield it if others have computed it.
 
+        :param is_over: set when nobody wants it any more.
+        :raises TakenError: it was over while somebody else held the claim.
         :raises StoreError: the store cannot be written.
         """
+        is_over = is_over or threading.Event()
         claims = Claims(self.store.root, self.lock, self.store.rights)
         path = self.store.inside(self.store.claim(self.key))
         try:
             self.store.make_root()
-            with claims.hold(path, self._label, self._waits):
+            with claims.hold(
+                path, self._label, self._waits, gives_up=is_over.is_set, rest=is_over.wait
+            ):
                 yield self.find()
         except OSError as error:
             raise StoreError(f"cached: {self.key.experiment}: {error}") from error

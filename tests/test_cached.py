@@ -254,7 +254,12 @@ def script(path: Path, text: str) -> str:
     (path / "load.py").write_text(text)
     environment = {name: value for name, value in os.environ.items() if "MEMENTO" not in name}
     done = subprocess.run(
-        [sys.executable, "load.py"], cwd=path, env=environment, capture_output=True, check=False
+        [sys.executable, "load.py"],
+        cwd=path,
+        env=environment,
+        capture_output=True,
+        check=False,
+        timeout=60,
     )
     assert done.returncode == 0, done.stderr.decode()
     return done.stdout.decode()
@@ -310,3 +315,79 @@ def test_what_stands_in_no_file_counts_with_all_that_it_uses(tmp_path: Path) -> 
     assert typed(tmp_path, TYPED.replace("FACTOR = 2", "FACTOR = 5")) == ["computed", "15", "15"]
     again = "def scale(x):\n    return x * 10\nprint(load(3))\nFACTOR = 7\nprint(load(3))"
     assert typed(tmp_path, f"{TYPED}\n{again}") == ["6", "6", "computed", "30", "30"]
+
+
+WAITERS = """
+import asyncio, threading
+from pytest_memento import cached
+
+@cached
+async def load(x):
+    print("computed")
+    await going_on.wait()
+    if x == "fails":
+        raise ValueError(x)
+    return x
+
+async def holders(expected):
+    for _ in range(500):
+        found = [each for each in threading.enumerate() if each.name == "memento-claim"]
+        if len(found) == expected:
+            break
+        await asyncio.sleep(0.01)  # a thread that is through needs a moment to end
+    return len(found)
+
+async def main(x, gives_up):
+    global going_on
+    going_on = asyncio.Event()
+    first = asyncio.create_task(load(x))
+    await asyncio.sleep(0.2)
+    waiters = [asyncio.create_task(load(x)) for _ in range(2)]
+    await asyncio.sleep(0.2)
+    assert await holders(3) == 3
+    for each in gives_up([first, *waiters]):
+        each.cancel()
+        await asyncio.wait([each])
+        assert each.cancelled()
+    left = [each for each in [first, *waiters] if not each.done()]
+    print("left", await holders(len(left)))
+    going_on.set()
+    for each in await asyncio.gather(*left, return_exceptions=True):
+        print(repr(each))
+    assert await holders(0) == 0
+"""
+
+
+@pytest.mark.parametrize(
+    ("gives_up", "expected"),
+    [
+        ("lambda tasks: tasks[1:]", "computed left 1 1"),
+        ("lambda tasks: tasks[:1]", "computed left 2 computed 1 1"),
+        ("lambda tasks: tasks[::-1]", "computed left 0"),
+    ],
+)
+def test_a_coroutine_that_is_cancelled_leaves_no_claim_behind(
+    gives_up: str, expected: str, tmp_path: Path
+) -> None:
+    done = script(tmp_path, f"{WAITERS}\nasyncio.run(main(1, {gives_up}))\n")
+    assert done.split() == expected.split()
+    assert not [*tmp_path.glob(".pytest_cache/memento/cached/claims/*/*.lock")]
+    assert not [*tmp_path.glob(".pytest_cache/memento/cached/running/*")]
+
+
+def test_coroutines_that_wait_for_one_that_fails(tmp_path: Path) -> None:
+    done = script(tmp_path, f'{WAITERS}\nasyncio.run(main("fails", lambda tasks: []))\n')
+    failures = ["left 3"] + ["computed"] * 2 + ["ValueError('fails')"] * 3
+    assert done.splitlines() == ["computed", *failures]
+    assert not [*tmp_path.glob(".pytest_cache/memento/cached/claims/*/*.lock")]
+
+
+def test_a_loop_that_is_left_does_not_keep_the_process(tmp_path: Path) -> None:
+    text = (
+        f"{WAITERS}\ngoing_on = None\n"
+        "class Forever:\n    def wait(self):\n        return asyncio.get_running_loop()."
+        "create_future()\n"
+        "going_on = Forever()\nloop = asyncio.new_event_loop()\ntask = loop.create_task(load(1))\n"
+        "loop.call_later(0.3, loop.stop)\nloop.run_forever()\nprint('stopped')\n"
+    )
+    assert script(tmp_path, text).split() == ["computed", "stopped"]
