@@ -52,8 +52,9 @@ from pytest_memento.errors import (
     UnstorableError,
 )
 from pytest_memento.experiment import Manifest
-from pytest_memento.fingerprint import Codebase, digest_named, digest_value, is_living
+from pytest_memento.fingerprint import Codebase, digest_named, digest_value, is_living, is_own
 from pytest_memento.labels import label
+from pytest_memento.loaded import Loaded
 from pytest_memento.locate import place_for
 from pytest_memento.locks import Choice
 from pytest_memento.pickling import dump
@@ -69,6 +70,7 @@ R = TypeVar("R")
 
 PLACE: Final = "cached"
 _NOTHING: Final = digest_value({})
+_PYTHON: Final = os.path.dirname(os.__file__) + os.sep
 
 
 class Home(NamedTuple):
@@ -90,6 +92,9 @@ class Home(NamedTuple):
 
 
 _session: Home | None = None
+_loaded = Loaded()
+_looked_at: set[str] = set()
+"""The modules whose source was kept, if they are the user's."""
 _RUNNING: ContextVar[frozenset[tuple[Path, Key]]] = ContextVar("running", default=frozenset())
 """What this thread or task computes now."""
 _LOGGER = logging.getLogger(__name__)
@@ -153,12 +158,15 @@ class Cached(Generic[P, R]):
         self._function = function
         self._version = version
         self._signature = inspect.signature(function)
+        self._source = _source_now(function)
         # With what was met, so that it stays, and its ids are not those of something else.
         self._codes: dict[tuple[Path, tuple[int, ...]], tuple[list[object], Manifest]] = {}
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
         """Return the value, computed or loaded."""
         call = self._call(args, kwargs)
+        if call is None:
+            return self._function(*args, **kwargs)
         if (there := call.find()) is not None:
             return cast("R", there.value)
         with call.entered(), call.held() as found:
@@ -201,7 +209,8 @@ class Cached(Generic[P, R]):
         place = place_for(start)
         return Home(Store(place.store), place.project or start)
 
-    def _call(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> _Call:
+    def _call(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> _Call | None:
+        """Find out what a call is the key of; ``None`` if its code is not known."""
         bound = self._signature.bind(*args, **kwargs)
         bound.apply_defaults()
         home, digests, met = self._home(), {}, list[object]()
@@ -212,7 +221,12 @@ class Cached(Generic[P, R]):
                 raise FingerprintError(
                     f"cached: the argument {name!r} of {self._function.__qualname__}: {error}"
                 ) from None
-        manifest = self._manifest(home.root, met)
+        try:
+            manifest = self._manifest(home.root, met)
+        except _UnknownError as error:
+            message = f"cached: what {self._function.__qualname__} returns is not kept: {error}"
+            warnings.warn(MementoWarning(message), stacklevel=3)
+            return None
         name = _name(self._function, home.root)
         key = Key(name, digest_named(digests), _NOTHING, digest_value(dict(manifest)))
         config = Config(bound.arguments, {})
@@ -229,10 +243,78 @@ class Cached(Generic[P, R]):
     def _described(self, root: Path, met: list[object]) -> Manifest:
         function: Any = self._function
         is_live = is_living(function)
-        code = Codebase(root, is_live=is_live).describe(function, also=met)
+        if "<" in function.__qualname__:
+            self._source.refuse_edits()
+        code = Codebase(root, is_live=is_live, read=self._source.read).describe(function, also=met)
         cells = zip(function.__code__.co_freevars, function.__closure__ or (), strict=True)
         inside = {} if is_live else {f"closure {name}": digest_value(cell) for name, cell in cells}
         return {**code.manifest, **inside, "version": repr(self._version)}
+
+
+class _UnknownError(Exception):
+    """It cannot be told what code would run."""
+
+
+@dataclass(frozen=True)
+class _Source:
+    """The source of a function, and of what it uses, as it was when that was loaded.
+
+    :param path: the file of the function.
+    :param text: what it said when the function was made; empty if there is no such file.
+    """
+
+    path: Path
+    text: bytes
+
+    def read(self, path: Path) -> bytes:
+        """Return the source of a file.
+
+        :raises OSError: it cannot be read.
+        :raises _UnknownError: it was changed after it was loaded, and its old text is not known.
+        """
+        if self.text and path == self.path:
+            return self.text
+        try:
+            return _loaded.read(path)
+        except MementoError as error:
+            raise _UnknownError(str(error)) from None
+
+    def refuse_edits(self) -> None:
+        """Refuse that the text of a function is looked up in a file that has been changed.
+
+        :raises _UnknownError: it has.
+        """
+        with contextlib.suppress(OSError):
+            if self.text and self.path.read_bytes() != self.text:
+                place = os.path.relpath(self.path)
+                raise _UnknownError(f"{place} was changed after the function was made")
+
+
+def _source_now(function: Any) -> _Source:
+    """Keep the source of a function that is being loaded, and of what was loaded before it.
+
+    When it is called, maybe hours later, the files may say something else.
+    """
+    _keep_sources()
+    path = Path(function.__code__.co_filename)
+    try:
+        return _Source(path, _loaded.read(path))
+    except (OSError, MementoError):
+        return _Source(path, b"")
+
+
+def _keep_sources() -> None:
+    """Keep the source of all modules of the user that were loaded since this was called last."""
+    new = [each for each in sys.modules if each not in _looked_at]
+    _looked_at.update(new)
+    for name in new:
+        file = getattr(sys.modules.get(name), "__file__", None)
+        # Most are not the user's, which is sooner seen by their names than it is known for sure.
+        if not isinstance(file, str) or file.startswith(_PYTHON) or "-packages" in file:
+            continue
+        if is_own(Path(file)):
+            with contextlib.suppress(OSError, MementoError):  # that is told when it is needed
+                _loaded.read(Path(file))
 
 
 class _CachedCoroutine(Cached[P, Any]):
@@ -246,6 +328,8 @@ class _CachedCoroutine(Cached[P, Any]):
     async def __call__(self, *args: P.args, **kwargs: P.kwargs) -> Any:
         """Return the value, computed or loaded; others of the event loop go on meanwhile."""
         call = self._call(args, kwargs)
+        if call is None:
+            return await self._function(*args, **kwargs)
         if (there := call.find()) is not None:
             return there.value
         with call.entered():

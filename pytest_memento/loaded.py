@@ -15,6 +15,7 @@ from pathlib import Path
 from pytest_memento.errors import MementoError
 
 _STARTED = time.time()
+_NOTHING = object()
 
 
 class Loaded:
@@ -34,8 +35,10 @@ class Loaded:
         if module is None:
             return path.read_bytes()
         loading = _loading_of(module)
-        if path in self._known and self._known[path][0] is loading:
-            return self._known[path][1]
+        known, source = self._known.get(path, (_NOTHING, b""))
+        if known is loading or known is None:  # of a script that had just begun
+            self._known[path] = loading, source
+            return source
         is_reloaded = path in self._refused and self._refused[path] is not loading
         if not is_reloaded and _is_changed(module, path):
             self._refused[path] = loading

@@ -10,7 +10,7 @@ import sys
 import threading
 import time
 import weakref
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -250,11 +250,11 @@ def test_coroutines_compute_once_and_the_loop_goes_on() -> None:
     assert asyncio.run(slow(1)) == 1
 
 
-def script(path: Path, text: str) -> str:
+def script(path: Path, text: str, *options: str, edit: Sequence[str] = ()) -> str:
     (path / "load.py").write_text(text)
     environment = {name: value for name, value in os.environ.items() if "MEMENTO" not in name}
     done = subprocess.run(
-        [sys.executable, "load.py"],
+        [sys.executable, *options, "load.py", *edit],
         cwd=path,
         env=environment,
         capture_output=True,
@@ -281,6 +281,53 @@ def test_a_script_without_pytest_has_the_store_that_pytest_would_have(tmp_path: 
     assert (tmp_path / "kept" / "cached").is_dir()
     (below / "helper.py").write_text(helper.replace("* 2", "* 3"))
     assert script(below, text) == "computed\n9\n"
+
+
+EDITS = """
+import pathlib, sys, time
+from pytest_memento import cached
+import helper
+
+@cached
+def load():
+    print("computed")
+    return helper.factor() * 10
+
+def make():
+    @cached
+    def inner():
+        print("computed")
+        return 30
+    return inner
+
+def edit(name, old, new):
+    path = pathlib.Path(name)
+    time.sleep(1.1)  # to a time that a bytecode file tells from the one before
+    path.write_text(path.read_text().replace(old, new))
+
+if sys.argv[1:]:
+    edit(*sys.argv[1:])
+print(load(), make()())
+"""
+
+
+@pytest.mark.parametrize("is_compiled", [True, False])
+def test_a_module_that_was_edited_after_it_was_imported(tmp_path: Path, is_compiled: bool) -> None:
+    (tmp_path / "helper.py").write_text("def factor():\n    return 1\n")
+    more = [] if is_compiled else ["-B"]
+    edited = script(tmp_path, EDITS, *more, edit=["helper.py", "1", "99"])
+    assert edited == "computed\ncomputed\n10 30\n"
+    assert script(tmp_path, EDITS, *more) == "computed\n990 30\n"
+    assert script(tmp_path, EDITS, *more) == "990 30\n"
+
+
+def test_a_script_that_is_edited_while_it_runs(tmp_path: Path) -> None:
+    (tmp_path / "helper.py").write_text("def factor():\n    return 1\n")
+    edited = script(tmp_path, EDITS, edit=["load.py", "0\n", "5\n"])
+    assert edited == "computed\ncomputed\n10 30\n"
+    text = (tmp_path / "load.py").read_text()
+    assert script(tmp_path, text) == "computed\ncomputed\n15 35\n"
+    assert script(tmp_path, EDITS) == "computed\n10 30\n"  # the first of them was kept
 
 
 def typed(path: Path, text: str) -> list[str]:

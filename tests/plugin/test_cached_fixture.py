@@ -66,3 +66,38 @@ def test_it_keeps_to_the_store_of_the_session(
     assert notes() == ["built 3"] * 2
     pytester.runpytest_inprocess("--memento-cache=off")
     assert notes() == ["built 3"]
+
+
+EDITED = """
+import helper, pathlib, pytest, time
+from pytest_memento import cached
+
+@pytest.fixture(scope="session")
+@cached
+def data():
+    return helper.factor() + 0
+
+def test_first():
+    time.sleep(1.1)  # to a time that a bytecode file tells from the one before
+    for name, old, new in EDIT:
+        path = pathlib.Path(name)
+        path.write_text(path.read_text().replace(old, new))
+
+def test_data(data):
+    assert data == EXPECTED
+"""
+
+
+@pytest.mark.parametrize(
+    "edit", [("helper.py", "1", "999"), ("test_a.py", "+ 0\n", "+ 998\n")], ids=["helper", "own"]
+)
+def test_a_file_that_is_edited_while_the_session_runs(
+    edit: tuple[str, str, str], pytester: pytest.Pytester
+) -> None:
+    pytester.makepyfile(helper="def factor():\n    return 1\n")
+    text = EDITED.replace("EDIT:", f"{[edit]!r}:")
+    pytester.makepyfile(test_a=text.replace("EXPECTED", "1"))
+    pytester.runpytest_subprocess("-p", "no:randomly").assert_outcomes(passed=2)
+    path = pytester.path / "test_a.py"
+    path.write_text(path.read_text().replace("data == 1", "data == 999"))
+    pytester.runpytest_subprocess("-k", "test_data").assert_outcomes(passed=1, deselected=1)
