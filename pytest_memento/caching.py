@@ -24,7 +24,7 @@ import threading
 import time
 import types
 import warnings
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextvars import ContextVar
 from dataclasses import dataclass
 from pathlib import Path
@@ -52,13 +52,21 @@ from pytest_memento.errors import (
     UnstorableError,
 )
 from pytest_memento.experiment import Manifest
-from pytest_memento.fingerprint import Codebase, digest_named, digest_value, is_living, is_own
+from pytest_memento.fingerprint import (
+    Codebase,
+    Digest,
+    digest_named,
+    digest_value,
+    is_living,
+    is_own,
+)
 from pytest_memento.labels import label
 from pytest_memento.loaded import Loaded
 from pytest_memento.locate import place_for
 from pytest_memento.locks import Choice
 from pytest_memento.pickling import dump
 from pytest_memento.presence import Sign
+from pytest_memento.rebound import Names, State, UnknownValueError, main_file
 from pytest_memento.record import Key, Outcome, Record, describe_config, describe_result
 from pytest_memento.store import Store, slug
 
@@ -159,8 +167,8 @@ class Cached(Generic[P, R]):
         self._version = version
         self._signature = inspect.signature(function)
         self._source = _source_now(function)
-        # With what was met, so that it stays, and its ids are not those of something else.
-        self._codes: dict[tuple[Path, tuple[int, ...]], tuple[list[object], Manifest]] = {}
+        self._names = Names()
+        self._codes: dict[tuple[Path, tuple[int, ...]], _Described] = {}
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
         """Return the value, computed or loaded."""
@@ -194,6 +202,10 @@ class Cached(Generic[P, R]):
         shutil.rmtree(directory, ignore_errors=True)
         return number
 
+    def __getstate__(self) -> dict[str, Any]:
+        """Return what goes to another process, which finds out by itself what its code is there."""
+        return {**vars(self), "_names": Names(), "_codes": {}}
+
     def __memento_key__(self) -> object:
         """Return what counts of it as a part of a value."""
         return self._function, self._version
@@ -222,33 +234,64 @@ class Cached(Generic[P, R]):
                     f"cached: the argument {name!r} of {self._function.__qualname__}: {error}"
                 ) from None
         try:
-            manifest = self._manifest(home.root, met)
-        except _UnknownError as error:
+            code = self._described(home.root, met)
+        except (_UnknownError, UnknownValueError) as error:
             message = f"cached: what {self._function.__qualname__} returns is not kept: {error}"
             warnings.warn(MementoWarning(message), stacklevel=3)
             return None
         name = _name(self._function, home.root)
-        key = Key(name, digest_named(digests), _NOTHING, digest_value(dict(manifest)))
+        key = Key(name, digest_named(digests), _NOTHING, code.digest)
         config = Config(bound.arguments, {})
-        return _Call(key, home.inner, home.lock, config, digests, manifest)
+        return _Call(key, home.inner, home.lock, config, digests, code.manifest)
 
-    def _manifest(self, root: Path, met: list[object]) -> Manifest:
-        if is_living(self._function):  # what it uses may be another one each time
-            return self._described(root, met)
-        which = root, tuple(map(id, met))
-        if which not in self._codes:
-            self._codes[which] = met, self._described(root, met)
-        return self._codes[which][1]
-
-    def _described(self, root: Path, met: list[object]) -> Manifest:
+    def _described(self, root: Path, met: list[object]) -> _Described:
+        """Return what the code is now: looked up, or found out if something has changed."""
         function: Any = self._function
-        is_live = is_living(function)
+        if any(is_living(each) for each in (function, *met)):
+            return self._describe(root, met, {})  # what these use may be another one each time
+        cells = zip(function.__code__.co_freevars, function.__closure__ or (), strict=True)
+        closure = {f"closure {name}": digest_value(cell) for name, cell in cells}
+        which = root, tuple(map(id, met))
+        known = self._codes.get(which)
+        if known is None or known.closure != closure or not known.state.is_now():
+            known = self._codes[which] = self._describe(root, met, closure)
+        return known
+
+    def _describe(self, root: Path, met: list[object], closure: Mapping[str, str]) -> _Described:
+        function: Any = self._function
         if "<" in function.__qualname__:
             self._source.refuse_edits()
-        code = Codebase(root, is_live=is_live, read=self._source.read).describe(function, also=met)
-        cells = zip(function.__code__.co_freevars, function.__closure__ or (), strict=True)
-        inside = {} if is_live else {f"closure {name}": digest_value(cell) for name, cell in cells}
-        return {**code.manifest, **inside, "version": repr(self._version)}
+        is_live, read = is_living(function), self._source.read
+        codebase = Codebase(root, main=main_file(), read=read, is_live=is_live)
+        code, state = codebase.describe(function, also=met), State()
+        while not is_live:
+            now = self._names.look(code, function)
+            is_new = now.values.keys() > state.values.keys()
+            state = now
+            if not is_new:
+                break
+            code = codebase.describe(function, also=met, values=state.values)
+        inside = {} if is_live else closure
+        manifest = {**code.manifest, **inside, "version": repr(self._version)}
+        return _Described(manifest, digest_value(manifest), met, closure, state)
+
+
+@dataclass(frozen=True)
+class _Described:
+    """What the code of a function was, and how to tell whether it still is.
+
+    :param digest: of the manifest.
+    :param met: functions and classes among the arguments; they stay for as long as they are known
+        by their ids.
+    :param closure: digests of what it takes from the functions around it.
+    :param state: of the names that it uses.
+    """
+
+    manifest: Manifest
+    digest: Digest
+    met: list[object]
+    closure: Mapping[str, str]
+    state: State
 
 
 class _UnknownError(Exception):

@@ -330,6 +330,113 @@ def test_a_script_that_is_edited_while_it_runs(tmp_path: Path) -> None:
     assert script(tmp_path, EDITS) == "computed\n10 30\n"  # the first of them was kept
 
 
+def test_a_module_that_was_reloaded_after_an_edit(tmp_path: Path) -> None:
+    (tmp_path / "helper.py").write_text("def factor():\n    return 1\n")
+    text = EDITS + "import importlib\nimportlib.reload(helper)\nprint(load())\n"
+    edited = script(tmp_path, text, edit=["helper.py", "1", "99"])
+    assert edited == "computed\ncomputed\n10 30\ncomputed\n990\n"
+    again = script(tmp_path, text)  # what importing the script does counts for all of it
+    assert again == "computed\n990 30\n990\n"
+
+
+def values_of(path: Path, text: str, *told: str) -> str:
+    """Run a script that prints what it gets, and "!" for what it computes."""
+    text = f"import sys\nfrom pytest_memento import cached\nimport helper\n{text}"
+    return " ".join(script(path, text, edit=told).split())
+
+
+HELPER = """
+import json, threading
+FACTOR, LIMIT = 2, 9
+TABLE = {"a": 1}
+SEEN = []
+model = None
+client = threading.Lock()
+part = json.loads("[1]")
+def scale(x):
+    return x * FACTOR
+def first_use():
+    global model
+    if model is None:
+        model = threading.Lock()
+    SEEN.append(1)
+    return 1
+"""
+CHANGES = {
+    "a closure": (
+        "def make():\n    data = [1]\n    k = 1\n    @cached\n"
+        "    def f():\n        print('!')\n        return len(data) * k\n"
+        "    print(f(), f())\n    data.append(2)\n    print(f())\n    k = 5\n    print(f())\n"
+        "    data.pop()\n    k = 1\n    print(f())\nmake()\n",
+        "! 1 1 ! 2 ! 10 1",
+    ),
+    "a global": (
+        "K = 1\n@cached\ndef f():\n    print('!')\n    return K\ndef main():\n"
+        "    global K\n    print(f(), f())\n    K = 2\n    print(f(), f())\n    K = 1\n"
+        "    print(f())\nmain()\n",
+        "! 1 1 ! 2 2 1",
+    ),
+    "a global that is bound twice": (
+        "K = 1\n@cached\ndef f():\n    print('!')\n    return K\nprint(f(), f())\nK = 2\n"
+        "print(f(), f())\nfor K in (3, 4):\n    print(f(), f())\n",
+        "! 1 1 ! 2 2 ! 3 3 ! 4 4",
+    ),
+    "one that only a script has": (
+        "@cached\ndef f():\n    print('!')\n    return K\n"
+        "if __name__ == '__main__':\n    K = 1\n    print(f(), f())\n    K = 2\n    print(f())\n",
+        "! 1 1 ! 2",
+    ),
+    "a constant of a module": (
+        "@cached\ndef f():\n    print('!')\n    return helper.scale(1) * helper.TABLE['a']\n"
+        "print(f(), f())\nhelper.FACTOR = 5\nprint(f())\nhelper.TABLE['a'] = 2\nprint(f())\n",
+        "! 2 2 ! 5 ! 10",
+    ),
+    "a function of a module": (
+        "@cached\ndef f():\n    print('!')\n    return helper.scale(1)\n"
+        "print(f())\nbefore = helper.scale\nhelper.scale = lambda x: -x\nprint(f(), f())\n"
+        "helper.scale = before\nprint(f())\n",
+        "! 2 ! -1 -1 2",
+    ),
+    "what no constant says": (
+        "@cached\ndef f():\n    print('!')\n    return helper.part\n"
+        "print(f())\nhelper.part = [2]\nprint(f(), f())\n",
+        "! [1] ! [2] [2]",
+    ),
+    "what is told": (
+        "K = int(sys.argv[1])\n@cached\ndef f():\n    print('!')\n    return K\nprint(f(), f())\n",
+        "! 7 7",
+    ),
+    "what is made on first use": (
+        "@cached\ndef f(x):\n    print('!')\n    return x + helper.first_use()\n"
+        "print(f(1), f(2), f(1), f(2))\n",
+        "! ! 2 3 2 3",
+    ),
+    "without a fingerprint": (
+        "@cached\ndef f():\n    print('!')\n    return helper.client is not None\nprint(f(), f())\n"
+        "import threading\nhelper.client = threading.Lock()\nprint(f(), f())\n",
+        "! True True ! ! True True",
+    ),
+}
+
+
+@pytest.mark.parametrize("what", CHANGES)
+def test_what_changes_between_two_calls(what: str, tmp_path: Path) -> None:
+    text, expected = CHANGES[what]
+    (tmp_path / "helper.py").write_text(HELPER)
+    assert values_of(tmp_path, text, "7") == expected
+    again = expected if what == "without a fingerprint" else expected.replace("! ", "")
+    if what == "without a fingerprint":
+        again = again.removeprefix("! ")
+    assert values_of(tmp_path, text, "7") == again
+
+
+def test_what_a_script_is_told_counts(tmp_path: Path) -> None:
+    text, _ = CHANGES["what is told"]
+    (tmp_path / "helper.py").write_text(HELPER)
+    found = [values_of(tmp_path, text, each) for each in ("7", "8", "7")]
+    assert found == ["! 7 7", "! 8 8", "7 7"]
+
+
 def typed(path: Path, text: str) -> list[str]:
     """Run what is typed at a prompt, or in the cells of a notebook: it stands in no file."""
     environment = {name: value for name, value in os.environ.items() if "MEMENTO" not in name}

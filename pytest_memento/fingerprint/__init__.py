@@ -5,21 +5,26 @@ from __future__ import annotations
 from pytest_memento.fingerprint.arrays import Parts
 from pytest_memento.fingerprint.code import Code, Codebase
 from pytest_memento.fingerprint.functions import Digest, digest_text
-from pytest_memento.fingerprint.living import is_living
-from pytest_memento.fingerprint.modules import is_own, spec_of
+from pytest_memento.fingerprint.living import is_living, source_says
+from pytest_memento.fingerprint.meaning import Definition
+from pytest_memento.fingerprint.modules import Module, Unit, is_own, spec_of
 from pytest_memento.fingerprint.values import StandIn, digest_named, digest_value, parts_of
 
 __all__ = [
     "Code",
     "Codebase",
+    "Definition",
     "Digest",
+    "Module",
     "Parts",
     "StandIn",
+    "Unit",
     "digest_named",
     "digest_text",
     "digest_value",
     "is_living",
     "is_own",
     "parts_of",
+    "source_says",
     "spec_of",
 ]
