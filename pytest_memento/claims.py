@@ -68,6 +68,7 @@ class Claims:
         waiting: Callable[[Sign | None], None],
         *,
         gives_up: Callable[[], bool] = lambda: False,
+        rest: Callable[[float], object] = time.sleep,
         progress: Path | None = None,
     ) -> Iterator[Hold]:
         """Hold the claim at *path* while the body runs, waiting until its owner gives it up.
@@ -78,6 +79,7 @@ class Claims:
         :param label: what is run, for those who look.
         :param waiting: called once if somebody else holds the claim, with whom, if that is known.
         :param gives_up: tells, while it waits, whether to wait no longer.
+        :param rest: waits for some seconds, or until it is to wait no longer.
         :param progress: a file that is newer than an attempt if that got further than those before.
         :raises TakenError: it was to wait no longer.
         :raises OSError: the store cannot be written.
@@ -90,7 +92,7 @@ class Claims:
         lock = self._wanted.pop(path, None) or lock_for(path)
         self._wanted[path] = lock
         look = (lambda: None) if stays(path) else (lambda: self._unwritten.look(path))
-        _acquire(lock, waiting, gives_up, lambda: owner_of(path), look)
+        _acquire(lock, waiting, gives_up, rest, lambda: owner_of(path), look)
         del self._wanted[path]
         dead: list[Sign] = []
         try:
@@ -213,6 +215,7 @@ def _acquire(
     lock: filelock.BaseFileLock,
     waiting: Callable[[Sign | None], None],
     gives_up: Callable[[], bool],
+    rest: Callable[[float], object],
     owner: Callable[[], Sign | None],
     look: Callable[[], None],
 ) -> None:
@@ -229,6 +232,6 @@ def _acquire(
             if gives_up():
                 raise TakenError from None
             pause = min(max(2 * pause, _FIRST_PAUSE), _LONGEST_PAUSE)
-            time.sleep(pause)
+            rest(pause)
         else:
             return

@@ -29,6 +29,7 @@ def _started() -> float:
 
 
 _STARTED = _started()
+_NOTHING = object()
 _since: dict[str, int] = {}
 """Which line of a script has run experiments first."""
 
@@ -50,10 +51,11 @@ class Loaded:
         if module is None:
             return source
         loading = _loading_of(module)
-        if path in self._known and self._known[path][0] is loading:
-            known = self._known[path][1]
-            if source == known or not _is_patched(module, path, known, source):
-                return known
+        known, before = self._known.get(path, (_NOTHING, b""))
+        if known is loading or known is None:  # of a script that had just begun
+            if source == before or not _is_patched(module, path, before, source):
+                self._known[path] = loading, before
+                return before
         else:
             is_reloaded = path in self._refused and self._refused[path] is not loading
             if not is_reloaded and _is_changed(module, path, source):

@@ -115,7 +115,8 @@ class Memento:
         :raises MatrixError: the matrix cannot be expanded.
         :raises ExperimentsFailed: as asked for; it has the results.
         :raises CacheMiss: *force_cache*, and a result is not there.
-        :raises MementoError: the experiment cannot be run with this matrix, or not by workers.
+        :raises MementoError: the experiment cannot be run with this matrix, or not by workers; or
+            this is a thread that an experiment of another run waits for.
         :raises KeyboardInterrupt: Ctrl-C, when what was running has ended and is stored; the second
             one ends that, too.
         """

@@ -929,3 +929,130 @@ def test_the_only_worker_is_replaced_after_an_edit(project: Project, xdist: None
     assert last.startswith("pytest_memento.errors.MementoError: helpers.py was changed since")
     project.write("run.py", EDITED.replace("XS", "1").replace("num_workers=2", ""))
     assert "values [-1]" in project.python("run.py")
+
+
+INSIDE = """
+import asyncio, threading
+from concurrent.futures import ThreadPoolExecutor
+from contextvars import Context, copy_context
+from pytest_memento import Memento
+
+def run(experiment, *xs):
+    results = Memento(experiment, num_workers=1).run({"parameters": {"x": list(xs)}})
+    return [result.error or result.value for result in results]
+
+running = []
+
+def inner(x):
+    running.append(x)
+    assert len(running) == 1, "two run at the same time"
+    running.remove(x)
+    return x
+
+def in_thread(work):
+    found = []
+    def run_it():
+        try:
+            found.append(work())
+        except Exception as error:
+            found.append(error)
+    thread = threading.Thread(target=run_it)
+    thread.start()
+    thread.join()
+    return found[0]
+"""
+FROM_INSIDE = {
+    "a coroutine": (
+        """
+        async def inner_async(x):
+            return inner(x)
+        async def experiment(x):
+            return run(inner_async, x)
+        """,
+        "[1]",
+    ),
+    "threads of a coroutine": (
+        """
+        async def experiment(x):
+            both = [asyncio.to_thread(run, inner, x + each, x) for each in (1, 2)]
+            return [*run(inner, 7), *await asyncio.gather(*both)]
+        """,
+        "[7, [2, 1], [3, 1]]",
+    ),
+    "a thread with the context": (
+        """
+        def experiment(x):
+            return in_thread(lambda c=copy_context(): c.run(run, inner, x))
+        """,
+        "[1]",
+    ),
+    "a context of its own": (
+        """
+        def experiment(x):
+            return Context().run(run, inner, x)
+        """,
+        "[1]",
+    ),
+    "a thread": (
+        """
+        def experiment(x):
+            return str(in_thread(lambda: run(inner, x)))
+        """,
+        "in a thread that an experiment of another run has started and waits for: give",
+    ),
+    "a thread of a thread of a coroutine": (
+        """
+        async def experiment(x):
+            return str(in_thread(lambda: in_thread(lambda: run(inner, x))))
+        """,
+        "in a thread that an experiment of another run has started and waits for: give",
+    ),
+    "a pool": (
+        """
+        def experiment(x):
+            with ThreadPoolExecutor(2) as pool:
+                return list(pool.map(lambda y: run(inner, y), [x, 2]))
+        """,
+        "in a thread that an experiment of another run has started and waits for: give",
+    ),
+}
+
+
+@pytest.mark.parametrize("is_in_a_loop", [False, True])
+@pytest.mark.parametrize("where", FROM_INSIDE)
+def test_runs_from_inside_of_an_experiment(
+    where: str, is_in_a_loop: bool, project: Project
+) -> None:
+    source, expected = FROM_INSIDE[where]
+    call = "async def main():\n    print(run(experiment, 1))\nasyncio.run(main())\n"
+    text = textwrap.dedent(source) + (call if is_in_a_loop else "print(run(experiment, 1))\n")
+    project.write("run.py", f"{INSIDE}\n{text}")
+    assert expected in project.python("run.py")
+
+
+def test_a_thread_that_is_left_behind_keeps_its_turn(project: Project) -> None:
+    project.write(
+        "run.py",
+        f"""{INSIDE}
+import time
+
+def slow(x):
+    running.append(x)
+    begun.set()
+    time.sleep(0.5)
+    running.remove(x)
+    return x
+
+def experiment(x):
+    threading.Thread(target=copy_context().run, args=[run, slow, x]).start()
+    begun.wait()
+
+begun = threading.Event()
+threads = [threading.Thread(target=run, args=[experiment, 1])]
+threads[0].start()
+begun.wait()
+print(run(inner, 5), running)
+threads[0].join()
+""",
+    )
+    assert "[5] []" in project.python("run.py")

@@ -5,19 +5,23 @@ from __future__ import annotations
 from pytest_memento.fingerprint.arrays import Parts
 from pytest_memento.fingerprint.code import Code, Codebase
 from pytest_memento.fingerprint.functions import Digest, digest_text
-from pytest_memento.fingerprint.living import is_living
-from pytest_memento.fingerprint.modules import Script, is_own, spec_of
+from pytest_memento.fingerprint.living import is_living, source_says
+from pytest_memento.fingerprint.meaning import Definition
+from pytest_memento.fingerprint.modules import Module, Script, Unit, is_own, spec_of
 from pytest_memento.fingerprint.names import Names, import_name, is_found, names_of, take
 from pytest_memento.fingerprint.values import StandIn, digest_named, digest_value, parts_of
 
 __all__ = [
     "Code",
     "Codebase",
+    "Definition",
     "Digest",
+    "Module",
     "Names",
     "Parts",
     "Script",
     "StandIn",
+    "Unit",
     "digest_named",
     "digest_text",
     "digest_value",
@@ -27,6 +31,7 @@ __all__ = [
     "is_own",
     "names_of",
     "parts_of",
+    "source_says",
     "spec_of",
     "take",
 ]

@@ -57,11 +57,13 @@ class Code:
     :param manifest: ``module.qualname`` -> digest.
     :param packages: the top-level modules of others that it uses.
     :param fixtures: the fixtures that it asks for by name while it runs.
+    :param names: of modules that it leads to, each with the modules whose import changes it.
     """
 
     manifest: dict[str, Digest]
     packages: frozenset[str]
     fixtures: frozenset[str]
+    names: Mapping[Definition, frozenset[Module | None]]
 
 
 class Codebase:
@@ -466,7 +468,13 @@ class _Walk:
 
     def code(self) -> Code:
         """Return what was found."""
-        return Code(_manifest(self._added), frozenset(self._packages), frozenset(self._fixtures))
+        names = (each for each in self._seen if isinstance(each, Definition))
+        return Code(
+            _manifest(self._added),
+            frozenset(self._packages),
+            frozenset(self._fixtures),
+            {each: frozenset(p.module for p in self._effects.get(each, ())) for each in names},
+        )
 
     def _follow(self, target: Target) -> None:
         if isinstance(target, External):

@@ -23,6 +23,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from pytest_memento.errors import FingerprintError
+from pytest_memento.fingerprint.effects import is_told
 from pytest_memento.fingerprint.functions import Digest, digest_function, digest_text, find_node
 from pytest_memento.fingerprint.modules import Module, is_own
 from pytest_memento.fingerprint.names import NO_MEMBERS
@@ -168,6 +169,8 @@ def _is_written(module: Module, name: str, statement: ast.stmt, value: object) -
     """Tell whether a constant still has the value that is written in the source."""
     if not isinstance(statement, ast.Assign | ast.AnnAssign) or statement.value is None:
         return True
+    if is_told(statement.value):
+        return False
     targets = statement.targets if isinstance(statement, ast.Assign) else [statement.target]
     if not all(isinstance(each, ast.Name) for each in targets):
         return True

@@ -31,6 +31,7 @@ from pytest_memento.plugin.progress import DRAWN_EACH, Progress
 from pytest_memento.plugin.reports import Ended, error_of, told
 from pytest_memento.store import Store
 from pytest_memento.ticker import Ticker
+from pytest_memento.turns import turn
 
 _OFF = (
     "cacheprovider", "doctest", "faulthandler", "junitxml", "legacypath", "pastebin", "stepwise",
@@ -47,8 +48,6 @@ _NEUTRAL = {
 _WORKER = "popen//env:PYTEST_ADDOPTS=//env:PYTEST_PLUGINS=//env:PYTEST_DISABLE_PLUGIN_AUTOLOAD=1"
 _ENVIRONMENT = ("PYTEST_ADDOPTS", "PYTEST_PLUGINS", "PYTEST_DISABLE_PLUGIN_AUTOLOAD")
 _CURRENT = "PYTEST_CURRENT_TEST"
-
-_one_at_a_time = threading.RLock()
 
 
 @dataclass
@@ -112,13 +111,17 @@ class Outcome:
 
 
 def call(call: Call) -> Outcome:
-    """Run a session; one at a time, whichever threads ask for it."""
+    """Run a session; one at a time, whichever threads ask for it.
+
+    :raises MementoError: one that runs waits for this thread.
+    """
     caller = _Caller(call)
-    with _one_at_a_time, _put_back():
+    with turn() as mine, _put_back():
         caller.take_environment()
         try:
             caller.outcome.code = int(pytest.main(call.arguments(), plugins=[caller]))
         finally:
+            mine.end()  # what is inside changes the process, too, and puts that back
             caller.give_back_environment()
     return caller.outcome
 
