@@ -7,6 +7,7 @@ as for any other: arguments, keys, store, claims, schedule, reports.
 from __future__ import annotations
 
 import shutil
+import sys
 import tempfile
 import types
 from collections.abc import Hashable, Mapping, Sequence
@@ -64,14 +65,14 @@ class Given:
     unpicklable: MementoError | None = None
     """Why workers cannot run them."""
     has_begun: bool = False
-    """Whether a worker was ready to."""
+    """Whether a worker was ready to run them."""
     live: Mapping[tuple[str, str], object] = field(default_factory=dict)
     """What others have made of the names of a module, see :class:`Codebase`."""
     _sources: dict[Path, str] = field(default_factory=dict)
     """The files that the keys are made from, with their digests."""
     _left: Path | None = None
     _ready: set[Any] = field(default_factory=set)
-    """The workers that are."""
+    """The workers that are there."""
 
     @classmethod
     def load(cls, path: Path) -> Given:
@@ -80,6 +81,18 @@ class Given:
 
         held = bundle.load(path)
         return cls(held.subject, held.stages, keys=held.keys)
+
+    def read(self, path: Path) -> bytes:
+        """Return the source of a file, as it was when this process has loaded it.
+
+        :raises OSError: it cannot be read.
+        :raises MementoError: it was changed between then and the first time that this was asked.
+        """
+        source = self.loaded.read(path)
+        main = getattr(sys.modules["__main__"], "__file__", None)
+        if main is None or path != Path(main).absolute():  # which workers do not import
+            self._sources[path] = digest_value(source)
+        return source
 
     def dump(self) -> bytes:
         """Return what workers need.
@@ -90,17 +103,6 @@ class Given:
 
         keys = [(each.key, each.manifest) for each in self.experiments]
         return bundle.dump(bundle.Bundle(self.subject, self.stages, keys, self.live, self._sources))
-
-    def read(self, path: Path) -> bytes:
-        """Return the source of a file, as it was when this process has loaded it.
-
-        :raises OSError: it cannot be read.
-        :raises MementoError: it was changed between then and the first time that this was asked.
-        """
-        source = self.loaded.read(path)
-        if path != self.main:  # which workers do not import
-            self._sources[path] = digest_value(source)
-        return source
 
     @property
     def main(self) -> Path | None:
