@@ -211,7 +211,7 @@ class _Pickler(cloudpickle.Pickler):  # type: ignore[misc]
 
     dispatch_table: ClassVar[Any] = ChainMap(REDUCERS, cloudpickle.Pickler.dispatch_table)
 
-    def __init__(self, file: io.BytesIO, met: _Met, live: Mapping[tuple[str, str], object]) -> None:
+    def __init__(self, file: io.BytesIO, met: _Met, live: Live) -> None:
         super().__init__(file, protocol=5)
         self._met = met
         self._live = live

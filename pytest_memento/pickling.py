@@ -26,6 +26,8 @@ DEEPEST = 12
 """How many steps the search for what does not pickle goes down."""
 _LONGEST_SAYING = 200
 _OF_SCRIPTS = b"__main__"
+_OF_LRU_CACHE = frozenset({"__wrapped__", "cache_parameters", "__annotate__"})
+"""Attributes that it makes itself, or takes from the function."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,9 +107,6 @@ def _reduce_cache(function: functools._lru_cache_wrapper[Any]) -> Any:
         return function.__reduce__()
     kept = {name: part for name, part in vars(function).items() if name not in _OF_LRU_CACHE}
     return cached_anew, (function.__wrapped__, function.cache_parameters()), kept
-
-
-_OF_LRU_CACHE = frozenset({"__wrapped__", "cache_parameters", "__annotate__"})
 
 
 def cached_anew(function: Callable[..., Any], parameters: Mapping[str, Any]) -> Callable[..., Any]:

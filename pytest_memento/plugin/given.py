@@ -67,14 +67,14 @@ class Given:
     has_asked: bool = False
     """Whether the user has asked for workers."""
     has_begun: bool = False
-    """Whether a worker was ready to."""
+    """Whether a worker was ready to run them."""
     codebase: Codebase | None = None
     """What it was described with."""
     _sources: dict[Path, str] = field(default_factory=dict)
     """The files that the keys are made from, with their digests."""
     _left: Path | None = None
     _ready: set[Any] = field(default_factory=set)
-    """The workers that are."""
+    """The workers that are there."""
 
     @classmethod
     def load(cls, path: Path) -> Given:
@@ -84,6 +84,17 @@ class Given:
         held = bundle.load(path)
         take(held.names)
         return cls(held.subject, held.stages, keys=held.keys)
+
+    def read(self, path: Path) -> bytes:
+        """Return the source of a file, as it was when this process has loaded it.
+
+        :raises OSError: it cannot be read.
+        :raises MementoError: it was changed between then and the first time that this was asked.
+        """
+        source = self.loaded.read(path)
+        if self.script is None or path != self.script.path:  # which workers do not read
+            self._sources[path] = digest_value(source)
+        return source
 
     def dump(self) -> bytes:
         """Return what workers need.
@@ -95,9 +106,11 @@ class Given:
         keys = [(each.key, each.manifest) for each in self.experiments]
         names = names_of(each for experiment in self.experiments for each in experiment.case.code)
         live = self.codebase.live if self.codebase is not None else {}
-        script = self._imported_script()
+        script, sources = self._imported_script(), dict(self._sources)
+        if script is not None:
+            sources[script] = digest_value(self.loaded.read(script))
         return bundle.dump(
-            bundle.Bundle(self.subject, self.stages, keys, names, live, self._sources, script)
+            bundle.Bundle(self.subject, self.stages, keys, names, live, sources, script)
         )
 
     def _imported_script(self) -> Path | None:
@@ -124,17 +137,6 @@ class Given:
     def script(self) -> Script | None:
         """The script that runs, and where it is."""
         return script_of(self.subject.code)
-
-    def read(self, path: Path) -> bytes:
-        """Return the source of a file, as it was when this process has loaded it.
-
-        :raises OSError: it cannot be read.
-        :raises MementoError: it was changed between then and the first time that this was asked.
-        """
-        source = self.loaded.read(path)
-        if self.script is None or path != self.script.path:  # which workers do not import
-            self._sources[path] = digest_value(source)
-        return source
 
     def known(self, cases: Sequence[Case]) -> list[Experiment] | None:
         """Return the experiments of cases of the present stage, if their keys are known."""
