@@ -844,6 +844,35 @@ def test_a_file_alone_whatever_was_collected_before(
     )
 
 
+@pytest.mark.parametrize("target", ["exp_a.py", "exp_a.py::experimnt"])
+def test_what_was_collected_is_not_collected_again(
+    pytester: pytest.Pytester, notes: Notes, target: str
+) -> None:
+    pytester.makeconftest(
+        """
+        from notes import note
+        def pytest_generate_tests(metafunc):
+            note(metafunc.function.__name__)
+        """
+    )
+    pytester.makepyfile(
+        exp_a="""
+        matrix = {"parameters": {"x": [1]}}
+        def experiment_one(x): pass
+        class ExperimentA:
+            def experiment_two(self, x): pass
+        """,
+        exp_b=f"""
+        from pytest_memento import results_of
+        matrix = {{"parameters": {{"a": results_of("{target}")}}}}
+        def experiment(a): pass
+        """,
+    )
+    result = pytester.runpytest("--continue-on-collection-errors", "-p", "no:randomly")
+    assert result.parseoutcomes() == {"passed": 2, "errors": 1}
+    assert notes() == ["experiment_one", "experiment_two", "experiment"]
+
+
 def test_in_other_directories_with_their_fixtures(pytester: pytest.Pytester) -> None:
     pytester.makepyfile(**{
         "one/conftest": """
