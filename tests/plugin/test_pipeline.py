@@ -926,8 +926,8 @@ def test_what_was_collected_is_not_collected_again(
     pytester.makepyfile(
         exp_a="""
         matrix = {"parameters": {"x": [1]}}
+        def experiment_one(x): pass
         class ExperimentA:
-            def experiment_one(self, x): pass
             def experiment_two(self, x): pass
         """,
         exp_b=f"""
