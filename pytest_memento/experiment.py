@@ -287,7 +287,12 @@ class Attempt:
         self.root = root
         self.command = command
         self._inputs = dict(inputs or {})
-        self._files = files.merged(each.files for each in self._inputs.values())
+        given = experiment.given
+        self._files = files.merged(
+            each.files
+            for name, each in self._inputs.items()
+            if not given[name].is_elsewhere(store.root)
+        )
         self.config = self.fresh_config()
         self.context = Context(experiment.key, self.config, store, root, self._inputs)
         self.measured = Measured(started=time.time())
@@ -462,8 +467,7 @@ def _addresses(config: Config, own: Store) -> dict[str, tuple[str, ...]]:
 
 
 def _elsewhere(given: Input, own: Store) -> list[str]:
-    is_here = not given.store or Path(given.store) == own.root.absolute()
-    return [] if is_here else [given.store]
+    return [given.store] if given.is_elsewhere(own.root) else []
 
 
 def run_async(coroutine: Coroutine[Any, Any, T]) -> T:

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from pytest_memento.config import Config
@@ -74,6 +74,10 @@ class Input:
     def __memento_parts__(self) -> Mapping[str, Plain]:
         """Return what it is told apart by in tables."""
         return self.parts
+
+    def is_elsewhere(self, root: Path) -> bool:
+        """Whether it is in another store than that in a directory."""
+        return bool(self.store) and Path(self.store) != root.absolute()
 
     def of(self, word: str) -> Input:
         """Return the same, told apart in tables by a word for its experiment, too."""

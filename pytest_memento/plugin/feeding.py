@@ -154,7 +154,7 @@ class Feeding:
         # First of all: what is given up in the meantime has ended by the time it is looked for.
         if is_held(store.claim(key)):
             return Lack(given, "is being computed", is_coming=True)
-        found = find_hit(key, store, self.options.root)
+        found = self._found(given)
         failed = store.find(key, Outcome.FAILED)
         if failed is not None and (found is None or self._fails_again(given, failed.ended)):
             is_old = self._is_known(given, failed.ended)
@@ -168,6 +168,15 @@ class Feeding:
         if found.status is not Status.CACHED:
             return Lack(given, f"is stale: {found.reason}", may_come=self._runs(given))
         return None
+
+    def _found(self, given: Input) -> Standing | None:
+        """Return the standing of an input that has a result."""
+        store = self._store_of(given)
+        if not given.is_elsewhere(self.options.store.root):
+            return find_hit(given.key, store, self.options.root)
+        # The data files of another project are its own affair: nobody knows here where they are.
+        past = store.past(given.key)
+        return Standing(Status.CACHED, past=past) if past is not None else None
 
     def _why_not_run(self, given: Input) -> str:
         """Say for what an input was not run, or has no outcome; empty if nobody knows here."""

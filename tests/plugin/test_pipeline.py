@@ -1404,6 +1404,30 @@ def test_several_stored_results_for_one_parameter(pytester: pytest.Pytester) -> 
     result.stdout.fnmatch_lines(["a.x  a.settings.n *", "0    1 *", "0    2 *"])
 
 
+def test_results_of_another_project_that_have_read_files(pytester: pytest.Pytester) -> None:
+    pytester.mkdir("theirs")
+    pytester.mkdir("ours")
+    for name in ("theirs", "ours"):
+        (pytester.path / name / "pytest.ini").write_text("[pytest]\n")
+    (pytester.path / "theirs/data.txt").write_text("5")
+    (pytester.path / "theirs/exp_t.py").write_text(
+        "matrix = {'parameters': {'x': [1]}}\n"
+        "def experiment(context, x): return x + int(context.depends_on('data.txt').read_text())\n"
+    )
+    (pytester.path / "ours/exp_e.py").write_text(
+        "from pathlib import Path\n"
+        "from pytest_memento import load_results, results_of\n"
+        "theirs = load_results(Path(__file__).parents[1] / 'theirs/exp_t.py')\n"
+        "matrix = {'parameters': {'t': results_of(theirs)}}\n"
+        "def experiment(t): return t\n"
+    )
+    assert pytester.runpytest("--rootdir=theirs", "theirs").parseoutcomes() == {"passed": 1}
+    assert pytester.runpytest("--rootdir=ours", "ours").parseoutcomes() == {"passed": 1}
+    assert pytester.runpytest("--rootdir=ours", "ours").parseoutcomes() == {"cached": 1}
+    (result,) = load_results("ours/exp_e.py")
+    assert (result.value, result.files) == (6, {})
+
+
 def test_stored_results_are_told_apart(pytester: pytest.Pytester) -> None:
     source = """
         matrix = {{"parameters": {{"x": [1, 2]}}, "settings": {{"s": {s}}}}}
