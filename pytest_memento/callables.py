@@ -117,8 +117,11 @@ def _method(method: types.MethodType) -> Subject:
     if isinstance(owner, type):
         cls = _named(owner, owner)
         return replace(cls, name=f"{cls.name}.{name}")
-    cls = _named(type(owner), type(owner))
-    return replace(cls, name=f"{cls.name}().{name}", values={"the object": owner})
+    cls, values = _named(type(owner), type(owner)), {"the object": owner}
+    if getattr(type(owner), name, None) is not method.__func__:  # of another one, put on it
+        function = _named(method.__func__, method.__func__)
+        return replace(function, name=f"{cls.name}().{name}", values=values)
+    return replace(cls, name=f"{cls.name}().{name}", values=values)
 
 
 def _named(code: Any, found: object) -> Subject:

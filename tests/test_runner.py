@@ -9,6 +9,7 @@ import os
 import signal
 import sys
 import threading
+import types
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -108,6 +109,14 @@ def added(config: Config, more: int) -> int:
     return int(config.x + more)
 
 
+def times(trainer: Trainer, config: Config) -> int:
+    return int(trainer.factor * config.x)
+
+
+def by_object(trainer: Trainer, config: Config) -> int:
+    return int(trainer.factor * config.x + 1)
+
+
 CALLABLES: dict[str, tuple[Callable[..., Any], list[Any]]] = {
     "function": (squared, [1, 4, 9]),
     "lambda": (lambda context, config: -config.x, [-1, -2, -3]),
@@ -121,6 +130,7 @@ CALLABLES: dict[str, tuple[Callable[..., Any], list[Any]]] = {
     "all by place": (lambda *both: both[1].x, [1, 2, 3]),
     "coroutine function": (slept, [1, 2, 3]),
     "bound method": (Trainer(3).by_object, [3, 6, 9]),
+    "function put on an object": (types.MethodType(times, Trainer(4)), [4, 8, 12]),
     "class method": (Trainer.by_class, ["Trainer 1", "Trainer 2", "Trainer 3"]),
     "static method": (Trainer.by_nobody, [-1, -2, -3]),
     "callable object": (Trainer(5), [6, 7, 8]),
@@ -138,6 +148,13 @@ def test_any_callable(kind: str) -> None:
     again = run(function)
     assert [result.value for result in again] == expected
     assert all(result.was_cached for result in again)
+
+
+def test_functions_that_were_put_on_an_object_are_not_its_methods() -> None:
+    trainer = Trainer(4)
+    assert values(trainer.by_object) == [4, 8, 12]
+    assert values(types.MethodType(by_object, trainer)) == [5, 9, 13]
+    assert values(types.MethodType(times, trainer)) == [4, 8, 12]
 
 
 def test_a_class_gives_its_objects() -> None:
