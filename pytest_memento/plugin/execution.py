@@ -64,6 +64,7 @@ class Execution:
         self._items: list[pytest.Item] = []
         self._numbers: dict[pytest.Item, int] = {}
         self._given: dict[str, Any] = {}
+        self._requests: dict[pytest.FixtureDef[Any], pytest.FixtureRequest] = {}
         self._shared: dict[pytest.FixtureDef[Any], tuple[object, Any]] = {}
 
     def count_running(self) -> int:
@@ -336,12 +337,20 @@ class Execution:
         self._shared[definition] = identity, value
         return value
 
-    def pytest_fixture_post_finalizer(
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_fixture_setup(
         self, fixturedef: pytest.FixtureDef[Any], request: pytest.FixtureRequest
     ) -> None:
+        """Note who holds a shared value: pytest keeps that until the scope ends."""
+        if fixturedef in self._shared:
+            self._requests[fixturedef] = request
+
+    def pytest_fixture_post_finalizer(self, fixturedef: pytest.FixtureDef[Any]) -> None:
         """Let go of a shared value with the last fixture that has asked for it."""
-        if self._shared.pop(fixturedef, None) is not None and hasattr(request, "param"):
-            request.param = None  # pytest keeps the request
+        self._shared.pop(fixturedef, None)
+        request = self._requests.pop(fixturedef, None)
+        if request is not None and hasattr(request, "param"):
+            request.param = None
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtest_call(self, item: pytest.Item) -> None:
