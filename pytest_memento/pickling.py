@@ -71,12 +71,16 @@ def _dumps_by_value(value: object, **options: Any) -> bytes:
     return file.getvalue()
 
 
-@functools.cache
 def _pickler() -> type[pickle.Pickler]:
-    import cloudpickle
+    import cloudpickle  # maybe another copy than the last time, as in tests with pytester
 
-    class ByValue(cloudpickle.Pickler):  # type: ignore[misc]
-        dispatch_table: ClassVar[Any] = ChainMap(REDUCERS, cloudpickle.Pickler.dispatch_table)
+    return _by_value(cloudpickle.Pickler)
+
+
+@functools.cache
+def _by_value(base: Any) -> type[pickle.Pickler]:
+    class ByValue(base):  # type: ignore[misc]
+        dispatch_table: ClassVar[Any] = ChainMap(REDUCERS, base.dispatch_table)
 
     return ByValue
 

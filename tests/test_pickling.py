@@ -292,3 +292,11 @@ def in_a_process(script: str, path: Path) -> str:
         cwd=path, capture_output=True, text=True, check=True,
     )  # fmt: skip
     return done.stdout
+
+
+def test_another_copy_of_cloudpickle(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As in a session that is run by pytester, which forgets what it has imported."""
+    assert round_trip(lambda: 3)() == 3
+    for name in [each for each in sys.modules if each.partition(".")[0] == "cloudpickle"]:
+        monkeypatch.delitem(sys.modules, name)
+    assert round_trip(lambda: 3)() == 3
