@@ -26,8 +26,8 @@ from typing import Any, ClassVar, TypeAlias
 import cloudpickle
 
 from pytest_memento.callables import Subject
-from pytest_memento.errors import FingerprintError, MementoError
-from pytest_memento.fingerprint import Names, digest_value, is_own, spec_of
+from pytest_memento.errors import MementoError
+from pytest_memento.fingerprint import Names, digest_if_any, digest_value, is_own, spec_of
 from pytest_memento.labels import one_line
 from pytest_memento.pickling import REDUCERS, explain
 from pytest_memento.pipeline import Stage
@@ -154,7 +154,7 @@ def _set_in(cls: type, module: types.ModuleType) -> Iterator[tuple[str, object]]
 
 
 def _can_be_set(value: object) -> bool:
-    return isinstance(value, types.FunctionType) or _digest(value) is not None
+    return isinstance(value, types.FunctionType) or digest_if_any(value) is not None
 
 
 def _set(live: Live) -> None:
@@ -166,15 +166,12 @@ def _set(live: Live) -> None:
         *outer, name = path.split(".")
         owner = functools.reduce(getattr, outer, importlib.import_module(module))
         is_code = isinstance(value, types.FunctionType | type)
-        if is_code or name not in vars(owner) or _digest(vars(owner)[name]) != _digest(value):
+        if (
+            is_code
+            or name not in vars(owner)
+            or digest_if_any(vars(owner)[name]) != digest_if_any(value)
+        ):
             setattr(owner, name, value)
-
-
-def _digest(value: object) -> str | None:
-    try:
-        return digest_value(value)
-    except FingerprintError:
-        return None
 
 
 def is_loading() -> bool:

@@ -460,14 +460,13 @@ class Attempt:
 def _addresses(config: Config, own: Store) -> dict[str, tuple[str, ...]]:
     """Return parameter -> experiment, stem and store of the result that is its value."""
     return {
-        name: (value.key.experiment, value.key.stem, *_elsewhere(value, own))
+        name: (
+            *(value.key.experiment, value.key.stem),
+            *([value.store] if value.is_elsewhere(own.root) else []),
+        )
         for name, value in config.items()
         if isinstance(value, Input)
     }
-
-
-def _elsewhere(given: Input, own: Store) -> list[str]:
-    return [given.store] if given.is_elsewhere(own.root) else []
 
 
 def run_async(coroutine: Coroutine[Any, Any, T]) -> T:

@@ -10,11 +10,11 @@ import os
 import sys
 import time
 import types
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
 
 from pytest_memento.errors import MementoError
-from pytest_memento.fingerprint import Script
+from pytest_memento.fingerprint import Script, codes_in, line_of
 
 
 def _started() -> float:
@@ -90,23 +90,10 @@ def script_of(code: object) -> Script | None:
     if not isinstance(file, str) or not os.path.isfile(file):
         return None
     path = os.path.abspath(file)
-    line = _line_of(path, names)
+    line = line_of(names)
     if line is not None:
         _since.setdefault(path, line)
     return Script(Path(path), names, line, _since.get(path))
-
-
-def _line_of(path: str, names: Mapping[str, object]) -> int | None:
-    """Return the line that the top of a script is at, if it runs."""
-    for start in sys._current_frames().values():
-        frame: types.FrameType | None = start
-        while frame is not None:
-            code = frame.f_code
-            is_top = code.co_name == "<module>" and frame.f_globals is names
-            if is_top and os.path.abspath(code.co_filename) == path:
-                return frame.f_lineno
-            frame = frame.f_back
-    return None
 
 
 def _changed(name: str, path: Path) -> MementoError:
@@ -172,7 +159,7 @@ def _is_made_of(module: types.ModuleType, path: Path, source: bytes) -> bool | N
         whole = compile(source, str(path), "exec", dont_inherit=True)
     except (SyntaxError, ValueError):
         return False
-    known = {_essence(each) for each in _codes_in(whole)}
+    known = {_essence(each) for each in codes_in(whole)}
     return all(_essence(each) in known for each in own)
 
 
@@ -185,13 +172,6 @@ def _codes_of(module: types.ModuleType) -> Iterator[types.CodeType]:
             function = getattr(function, "__wrapped__", function)
             if isinstance(function, types.FunctionType):
                 yield function.__code__
-
-
-def _codes_in(code: types.CodeType) -> Iterator[types.CodeType]:
-    yield code
-    for each in code.co_consts:
-        if isinstance(each, types.CodeType):
-            yield from _codes_in(each)
 
 
 def _essence(code: types.CodeType) -> tuple[object, ...]:

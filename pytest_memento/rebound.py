@@ -15,15 +15,22 @@ import contextlib
 import dis
 import functools
 import sys
-import threading
 import types
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final, TypeAlias
 
-from pytest_memento.errors import FingerprintError
-from pytest_memento.fingerprint import Code, Definition, Module, Unit, digest_value, source_says
+from pytest_memento.fingerprint import (
+    Code,
+    Definition,
+    Module,
+    Unit,
+    codes_in,
+    digest_if_any,
+    line_of,
+    source_says,
+)
 
 Changers: TypeAlias = frozenset[Module | None]
 """The modules whose import changes what a name stands for."""
@@ -59,7 +66,9 @@ class State:
         """Whether all names stand for the same now."""
         return (
             all(space.get(name, _NOTHING) is value for space, name, value in self.same)
-            and all(_digest(space.get(name)) == digest for space, name, digest in self.weighed)
+            and all(
+                digest_if_any(space.get(name)) == digest for space, name, digest in self.weighed
+            )
             and not any(map(_is_past, self.pending))
         )
 
@@ -100,7 +109,7 @@ class Names:
         is_said = is_settled or source_says(module, name, value, is_main=False)
         is_other = self._is_other(space, name, value) and not _is_defined(module, name, value)
         counts = not (is_past and is_said) or (is_other and not is_weighed)
-        digest = _digest(value) if is_weighed or counts else ""
+        digest = digest_if_any(value) if is_weighed or counts else None
         if counts and not digest and not isinstance(value, _LASTING):
             if is_other or (is_weighed and _is_literal(module, name)):
                 raise UnknownValueError(_unknown(target, value))
@@ -173,13 +182,8 @@ def _is_loop(unit: Unit) -> bool:
 
 def _is_past(line: int) -> bool:
     """Tell whether the script has come to what stands behind a line."""
-    space = vars(sys.modules["__main__"])
-    frame = sys._current_frames().get(threading.main_thread().ident or 0)
-    while frame is not None:
-        if frame.f_globals is space and frame.f_code.co_name == "<module>":
-            return frame.f_lineno > line
-        frame = frame.f_back
-    return line < sys.maxsize
+    at = line_of(vars(sys.modules["__main__"]))
+    return line < (sys.maxsize if at is None else at)
 
 
 def _is_defined(module: Module, name: str, value: object) -> bool:
@@ -217,7 +221,7 @@ def _made_by(function: types.FunctionType, files: set[str]) -> set[tuple[str, st
             continue
         met.add(id(each))
         names = set[str]()
-        for code in _codes_in(each.__code__):
+        for code in codes_in(each.__code__):
             names.update(code.co_names, code.co_freevars)
             found |= {(code.co_filename, name) for name in _stored_by(code)}
         for name in names & each.__globals__.keys():
@@ -226,13 +230,6 @@ def _made_by(function: types.FunctionType, files: set[str]) -> set[tuple[str, st
             with contextlib.suppress(ValueError):  # it is empty
                 waiting += _functions_of(cell.cell_contents, names)
     return found
-
-
-def _codes_in(code: types.CodeType) -> Iterator[types.CodeType]:
-    yield code
-    for each in code.co_consts:
-        if isinstance(each, types.CodeType):
-            yield from _codes_in(each)
 
 
 @functools.lru_cache(maxsize=4096)
@@ -252,14 +249,6 @@ def _functions_of(value: object, names: set[str]) -> Iterator[types.FunctionType
             function = getattr(one, "__func__", None) or getattr(one, "fget", None) or one
             if isinstance(function, types.FunctionType):
                 yield function
-
-
-def _digest(value: object) -> str:
-    """Return the digest of a value, empty if it has none."""
-    try:
-        return digest_value(value)
-    except FingerprintError:
-        return ""
 
 
 def _unknown(target: Definition, value: object) -> str:

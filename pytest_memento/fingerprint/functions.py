@@ -52,6 +52,14 @@ def registered_in(function: object) -> Iterator[object]:
         yield from registry.values()
 
 
+def codes_in(code: types.CodeType) -> Iterator[types.CodeType]:
+    """Yield a code object, and those of all functions and classes in it."""
+    yield code
+    for each in code.co_consts:
+        if isinstance(each, types.CodeType):
+            yield from codes_in(each)
+
+
 def digest_function(function: types.FunctionType) -> Digest:
     """Return the digest of a function's own code, without what it calls.
 

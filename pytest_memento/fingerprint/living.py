@@ -28,7 +28,7 @@ from pytest_memento.fingerprint.functions import Digest, digest_function, digest
 from pytest_memento.fingerprint.modules import Module, is_own
 from pytest_memento.fingerprint.names import NO_MEMBERS
 from pytest_memento.fingerprint.scopes import CHANGING_METHODS, scan
-from pytest_memento.fingerprint.values import digest_value, made_anew
+from pytest_memento.fingerprint.values import digest_if_any, digest_value, made_anew
 
 Code = types.FunctionType | type | types.ModuleType | types.BuiltinFunctionType
 _GLOBAL = frozenset({"LOAD_GLOBAL", "LOAD_NAME"})
@@ -199,11 +199,7 @@ def data_of(cls: type) -> dict[str, object]:
 
 def has_digest(value: object) -> bool:
     """Tell whether a value can count as it is now."""
-    try:
-        digest_value(value)
-    except FingerprintError:
-        return False
-    return True
+    return digest_if_any(value) is not None
 
 
 def _is_filled(module: Module, name: str) -> bool:

@@ -15,6 +15,7 @@ import os
 import site
 import sys
 import sysconfig
+import types
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib import metadata
@@ -87,6 +88,25 @@ class Script:
         is_simple = isinstance(statement, (ast.Expr, ast.Assign, ast.AnnAssign, ast.AugAssign))
         last = statement.end_lineno or statement.lineno
         return statement.lineno > self.line or (is_simple and last >= self.line)
+
+
+def line_of(names: Mapping[str, object]) -> int | None:
+    """Return the line that the top of a module is at; ``None`` where it does not run.
+
+    :param names: of the module.
+    """
+    file = names.get("__file__")
+    path = os.path.abspath(file) if isinstance(file, str) else None
+    for start in sys._current_frames().values():
+        frame: types.FrameType | None = start
+        while frame is not None:
+            code = frame.f_code
+            is_top = code.co_name == "<module>" and frame.f_globals is names
+            # Others are run by exec().
+            if is_top and path in (None, os.path.abspath(code.co_filename)):
+                return frame.f_lineno
+            frame = frame.f_back
+    return None
 
 
 @dataclass(slots=True, eq=False)

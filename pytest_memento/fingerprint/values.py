@@ -79,6 +79,14 @@ def digest_value(
         raise FingerprintError(f"cannot fingerprint {name!r} object: nested too deeply") from None
 
 
+def digest_if_any(value: object) -> Digest | None:
+    """Return the digest of a value, ``None`` if it has none that is stable."""
+    try:
+        return digest_value(value)
+    except FingerprintError:
+        return None
+
+
 def digest_named(digests: Mapping[str, Digest]) -> Digest:
     """Return one digest for several, each under its name, in any order."""
     pairs = sorted((_text(name), bytes.fromhex(digest)) for name, digest in digests.items())

@@ -42,12 +42,7 @@ class Codes:
         self._codebase = (
             Codebase(options.root)
             if given is None
-            else Codebase(
-                options.root,
-                script=given.script,
-                read=given.read,
-                is_live=True,
-            )
+            else Codebase(options.root, script=given.script, read=given.read, is_live=True)
         )
         if given is not None:
             given.codebase = self._codebase
